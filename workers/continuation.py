@@ -88,7 +88,7 @@ class ChainContinuation(Continuation):
             step=name.step if name else "",
             kind=name.kind if name else "",
             item=self._item,
-            boot=boot.BOOT,
+            worker_id=boot.BOOT,
             pid=os.getpid(),
             # While the broker is known to be away nothing rides on this delivery: the store keeps what it releases unsent.
             carried=frozenset() if boot.publisher().paused else carried(self._request),

@@ -93,7 +93,7 @@ class StepRequest(Request):
                 boot.db(),
                 settings(),
                 boot.publisher(),
-                Holder(boot=boot.BOOT, pid=self.worker_pid or 0, message=self.id),
+                Holder(worker_id=boot.BOOT, pid=self.worker_pid or 0, message=self.id),
                 why,
             )
         except Exception as failed:  # the lease runs out by itself

@@ -178,7 +178,10 @@ def _requests(where: Place, port: int, jobs: int) -> dict[str, list[bytes]]:
                 for _ in range(jobs)
             ]
             transaction(
-                db, lambda tx: tx.execute(text("UPDATE operations SET fence = 1 WHERE rank = 0"))
+                db,
+                lambda tx: tx.execute(
+                    text("UPDATE surefoot_operations SET fence = 1 WHERE rank = 0")
+                ),
             )
             tags = [_asked(connection, "GET", f"{API}/jobs/{job}", bearer)[1] for job in made]
     finally:

@@ -7,7 +7,7 @@ import rich_click as click
 from surefoot.app.access.keys import ensure_admin
 from surefoot.app.cli.common import as_json, print_done
 from surefoot.app.config import settings
-from surefoot.app.store import migrate
+from surefoot.app.store import migrate, old_names
 from surefoot.app.store.session import open_engine
 
 
@@ -34,3 +34,19 @@ def upgrade(as_json: bool) -> None:
         else f"The store was at {before or 'nothing'} and is at {now} now."
     )
     print_done(as_json, said, {"before": before or None, "now": now})
+
+
+@db.command("drop-old-names")
+@as_json
+def drop_old_names(as_json: bool) -> None:
+    """Drop the views for processes of the release before. Run it when none of them is left.
+
+    On PostgreSQL `upgrade` leaves them, so that old and new workers share the store.
+    """
+    engine = open_engine(settings().store_url, pool_size=1)
+    try:
+        dropped = old_names.drop(engine, settings().migration_wait_seconds)
+    finally:
+        engine.dispose()
+    said = f"Dropped {len(dropped)} views." if dropped else "There are no views of old names."
+    print_done(as_json, said, {"dropped": dropped})

@@ -15,7 +15,7 @@ from surefoot.app.config import Settings
 from surefoot.app.doctor.findings import Finding, fail, ok, warn
 from surefoot.app.errors import SettingsError, SurefootError
 from surefoot.app.logs import hidden
-from surefoot.app.store import schema_version
+from surefoot.app.store import old_names, schema_version
 from surefoot.app.store.session import reading
 
 SKEW_WARN_S, SKEW_FAIL_S = 2.0, 300.0
@@ -58,6 +58,14 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
         ) from error
     yield ok(ABOUT, f"{shown} answers")
     yield ok("migration", f"at revision {schema_version.current(db)}")
+    with reading(db) as connection:
+        views = len(old_names.found(connection))
+    if views:
+        yield warn(
+            "old names",
+            f"{views} views serve processes of the release before",
+            "when all of them have ended: surefoot db drop-old-names",
+        )
 
 
 def writable(_settings: Settings, db: Engine) -> Iterator[Finding]:

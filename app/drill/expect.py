@@ -89,7 +89,7 @@ def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
     in_line = _in_line(graph, row.lane)
     if row.first:
         return Expected(ATTENTION, FAILED, (before.letters or 0) + 1 if in_line else None)
-    if node.past_pivot or (node.no_return and row.strike is not None):
+    if node.past_pivot or (node.irrevocable and row.strike is not None):
         return Expected(
             ATTENTION,
             COMPLETED if row.strike is None else COMPLETED | FAILED,
@@ -130,19 +130,19 @@ def _struck(node: Node, row: Row, strike: FaultInjection, before: Expected) -> E
     if strike.what == What.REJECT:
         return asked if node.past_pivot else Expected(FAILED, FAILED)
     if strike.what == What.FAIL:
-        return asked if node.no_return or node.past_pivot else Expected(FAILED, FAILED)
+        return asked if node.irrevocable or node.past_pivot else Expected(FAILED, FAILED)
     untold = strike.what in UNTOLD and strike.point in (Point.AFTER_CLAIM, *AROUND)
     if untold and node.irreversible and node.on_unknown == "attention" and not node.probe:
         return Expected(
             ATTENTION, before.ends | COMPLETED | FAILED, 1
         )  # done at most once: a person looks, and says which
     if row.exhausts:
-        return asked if node.no_return else Expected(FAILED, FAILED, 1)
+        return asked if node.irrevocable else Expected(FAILED, FAILED, 1)
     return before
 
 
 def _cancelled(node: Node, point: Point, before: Expected) -> Expected:
-    if node.past_pivot or (node.no_return and point != Point.BEFORE_CLAIM):
+    if node.past_pivot or (node.irrevocable and point != Point.BEFORE_CLAIM):
         return before  # too late
     if (
         point == Point.AFTER_COMMIT

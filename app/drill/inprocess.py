@@ -187,37 +187,37 @@ class InProcess:
         worker = scene.rng.randrange(WORKERS)
         while worker in scene.stopped:
             worker += WORKERS
-        boot, pid = f"boot-{self._boots}-{worker}", 100 + worker
+        worker_id, pid = f"boot-{self._boots}-{worker}", 100 + worker
         scene.at_work.append(worker)
         try:
             with self._memory.of(worker):
                 # What a dead worker had in its context dies with it.
-                copy_context().run(self._work, delivery, boot, pid)
+                copy_context().run(self._work, delivery, worker_id, pid)
         except Crashed:
             self._memory.forget(worker)
-            self._died(delivery, boot, pid)
+            self._died(delivery, worker_id, pid)
         except StoreUnavailable:
             self._broker.send_back(delivery)
         finally:
             scene.at_work.pop()
         self._read_history()
 
-    def _work(self, taken: FakeDelivery, boot: str, pid: int) -> None:
+    def _work(self, taken: FakeDelivery, worker_id: str, pid: int) -> None:
         runs_on = self._scene.row.trick is None  # what is done to a message asks that there be one
         runtime = Runtime(self.db, self.settings, self._registry, self._broker)
-        child = Child(boot, pid, runs_on)
+        child = Child(worker_id, pid, runs_on)
         ToldLoop(runtime, self.say, self._read_history).serve(
             FakeContinuation(self._broker, taken, child)
         )
 
-    def _died(self, delivery: FakeDelivery, boot: str, pid: int) -> None:
+    def _died(self, delivery: FakeDelivery, worker_id: str, pid: int) -> None:
         """The worker of a dead child sees that at once; a dead worker is missed by its lease."""
         if self._scene.rng.random() < 0.5:
             leases.report_child_lost(
                 self.db,
                 self.settings,
                 self._broker,
-                Holder(boot=boot, pid=pid, message=delivery.message.operation_id),
+                Holder(worker_id=worker_id, pid=pid, message=delivery.message.operation_id),
                 "its process was lost",
             )
             self._broker.send_back(delivery)

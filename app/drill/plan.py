@@ -114,7 +114,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     yield row(Group.LOST, Disturbance.FLUSH, Point.AFTER_CLAIM)
     for point in AROUND:
         yield row(Group.ZOMBIE, Disturbance.FREEZE, point)
-    if kind == Kind.ACTION and node.compensation is not None and not node.no_return:
+    if kind == Kind.ACTION and node.compensation is not None and not node.irrevocable:
         slept = row(Group.ZOMBIE, Disturbance.FREEZE, Point.BEFORE_EFFECT)
         refused = FaultInjection(target, What.REJECT, Point.BEFORE_EFFECT)
         yield replace(
@@ -129,7 +129,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     undoes = (
         kind == Kind.ACTION
         and node.compensation is not None
-        and not node.no_return
+        and not node.irrevocable
         and attempts > 1
     )
     yield from _inside(row(Group.INSIDE, What.CRASH, Point.BEFORE_EFFECT), undoes)
@@ -216,7 +216,7 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
             trick=Disturbance.GONE,
             lane=lane,
         )
-        if node.compensation is not None or node.no_return:
+        if node.compensation is not None or node.irrevocable:
             strike = FaultInjection(
                 task_name(graph.saga, node.name, Kind.ACTION), What.CRASH, Point.AFTER_EFFECT
             )

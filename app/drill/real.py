@@ -291,7 +291,7 @@ class RealProcesses:
         with asking(self.db) as connection:
             moving = (
                 select(o.id)
-                .where(o.job_id == self._job_id, o.state.in_(LIVE), o.missing == 0)
+                .where(o.job_id == self._job_id, o.state.in_(LIVE), o.pending_dependencies == 0)
                 .limit(1)
             )
             return connection.execute(moving).first() is None
@@ -307,7 +307,9 @@ class RealProcesses:
     def _turned(self) -> bool:
         with asking(self.db) as connection:
             return bool(
-                connection.execute(select(jobs.c.dir).where(jobs.c.id == self._job_id)).scalar_one()
+                connection.execute(
+                    select(jobs.c.direction).where(jobs.c.id == self._job_id)
+                ).scalar_one()
                 == Dir.BACK
             )
 

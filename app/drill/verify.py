@@ -109,7 +109,7 @@ def _exhausted(db: Engine, job_id: str) -> list[Exhausted]:
     )
     with reading(db) as connection:
         query = select(o.step, o.kind, o.attempts, letters).where(
-            o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance
+            o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.max_attempts
         )
         return [Exhausted(*row) for row in connection.execute(query)]
 

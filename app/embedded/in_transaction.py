@@ -37,7 +37,7 @@ _PLACE = text(
 )
 _SCHEMA = text(
     "SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.oid = to_regclass('jobs')"
+    " WHERE c.oid = to_regclass('surefoot_jobs')"
 )
 _PATH = text("SELECT set_config('search_path', :path, true)")
 

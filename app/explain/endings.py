@@ -39,7 +39,7 @@ def ended(facts: Facts) -> str:
             for op in facts.snapshot.actions
             if op.state == OpState.COMPLETED
         ]
-        late = "; later than its deadline asked for" if job.late else ""
+        late = "; later than its deadline asked for" if job.deadline_missed else ""
         return sentence(f"completed at {when}: {counted(done, 'done')}{late}")
     why = reason(facts)
     head = why if job.cause == Cause.CANCEL else f"failed: {why}"
@@ -111,7 +111,7 @@ def _can(facts: Facts) -> str:
 
 def _standing(facts: Facts) -> str:
     """Of a job that is being undone: why, which is not what a person is asked about, and what is still there meanwhile."""
-    if facts.snapshot.job.dir != Dir.BACK:
+    if facts.snapshot.job.direction != Dir.BACK:
         return ""
     there = [
         facts.words.done(e.step)

@@ -76,17 +76,18 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
     snapshot = load(connection, job_id, tenant_id)
     job = snapshot.job
     waits_for_worker = not snapshot.ended and any(
-        op.in_line or rule_of(op.wait).shown_as == WaitingFor.VERSION for op in snapshot.operations
+        op.in_line or rule_of(op.wait_reason).shown_as == WaitingFor.VERSION
+        for op in snapshot.operations
     )
     return Facts(
         snapshot=snapshot,
         effects=effects_of(connection, [job.id])[job.id],
         letters=_letters(connection, snapshot) if job.state == JobState.ATTENTION else (),
-        turned=_turned(connection, job.id) if job.dir == Dir.BACK else None,
+        turned=_turned(connection, job.id) if job.direction == Dir.BACK else None,
         workers=register(connection) if waits_for_worker else (),
         today=today,
         in_line=in_line(connection, job.id, tenant_id)
-        if any(rule_of(op.wait).of_job for op in snapshot.operations)
+        if any(rule_of(op.wait_reason).of_job for op in snapshot.operations)
         else None,
         findings=reconciliations.open_of_jobs(connection, [job.id]),
     )

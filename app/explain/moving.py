@@ -86,11 +86,11 @@ def _running(facts: Facts, op: Operation) -> Wait:
     words += f" ({said})" if said else ""
     words += _last_attempt(op)
     words += (
-        f"; unless it sends a heartbeat by {at(op.stall_at, facts.today)} it is ended and tried again"
-        if op.stall_at
+        f"; unless it sends a heartbeat by {at(op.heartbeat_deadline_at, facts.today)} it is ended and tried again"
+        if op.heartbeat_deadline_at
         else ""
     )
-    if op.stop:
+    if op.stop_requested:
         words = f"waiting for {title} to stop, which was running when the undo began"
         return Wait(
             WaitingFor.STOP,
@@ -113,7 +113,7 @@ def _last_attempt(op: Operation) -> str:
 def _of(facts: Facts, op: Operation) -> str:
     """Of how many attempts, where they are counted."""
     return (
-        f" of {op.allowance}"
+        f" of {op.max_attempts}"
         if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).counted
         else ""
     )
@@ -127,7 +127,7 @@ def _then(facts: Facts, op: Operation) -> str:
 
 def _parked(facts: Facts, op: Operation) -> Wait | None:
     """In the words of why it is parked; None where that is told once for the job."""
-    rule, job = rule_of(op.wait), facts.snapshot.job
+    rule, job = rule_of(op.wait_reason), facts.snapshot.job
     if rule.of_job:
         return None
     said = {
@@ -158,13 +158,15 @@ def _lock(facts: Facts, line: InLine) -> Wait:
 def _gives_up_at(facts: Facts, op: Operation) -> datetime | None:
     """When it is given up if nobody comes; None where its saga does not say so: then it waits on."""
     return (
-        op.queue_by if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).gives_up else None
+        op.claim_deadline_at
+        if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).gives_up
+        else None
     )
 
 
 def _nobody_yet(facts: Facts, op: Operation) -> str:
     """That it has waited past its time."""
-    late = op.queue_by is None and op.ready_at is not None
+    late = op.claim_deadline_at is None and op.ready_at is not None
     return (
         f"; it has waited since {at(op.ready_at, facts.today)}, and is not given up"
         if late and op.ready_at

@@ -98,8 +98,8 @@ def _standing(facts: Facts, going_on: list[Wait]) -> str:
         return f"{endings.attention(facts)} {sentence(*words)}".strip()
     if state == JobState.COMPENSATING:
         by = (
-            f"; operators are told if it is not done by {at(job.undo_by, facts.today)}"
-            if job.undo_by and not words
+            f"; operators are told if it is not done by {at(job.undo_deadline_at, facts.today)}"
+            if job.undo_deadline_at and not words
             else ""
         )
         return f"{sentence('undoing: ' + endings.reason(facts))} {sentence(*words) or sentence('the next undo is being sent' + by)}"
@@ -113,10 +113,10 @@ def _asides(facts: Facts) -> list[str]:
     job = facts.snapshot.job
     asides = (
         ["a cancel was requested too late: it takes effect only if a step fails"]
-        if job.cancel_wish
+        if job.cancel_requested
         else []
     )
-    if job.late:
+    if job.deadline_missed:
         asides.append("its deadline passed after the point of no return")
     return asides
 

@@ -21,7 +21,7 @@ class Machine:
 
 JOB = Machine(
     "job",
-    "jobs",
+    "surefoot_jobs",
     JobState,
     {
         JobState.RUNNING: "The job goes forward. It is shown as `pending` while no operation was "
@@ -37,10 +37,10 @@ JOB = Machine(
 )
 OPERATION = Machine(
     "operation",
-    "operations",
+    "surefoot_operations",
     OpState,
     {
-        OpState.PENDING: "It waits for other operations of its job (`missing` of them).",
+        OpState.PENDING: "It waits for other operations of its job (`pending_dependencies` of them).",
         OpState.QUEUED: "A message for it has left, or is about to. With nothing missing it is "
         "ready: a worker may claim it. With something missing it rides behind another operation "
         "of its chain.",
@@ -58,7 +58,7 @@ OPERATION = Machine(
 )
 LETTER = Machine(
     "dead letter",
-    "dead_letters",
+    "surefoot_dead_letters",
     LetterState,
     {
         LetterState.OPEN: "An operation was given up, or a job is late, and nobody has decided "

@@ -52,7 +52,7 @@ class FailureReason(StrEnum):
         member._value_, member.rule = value, rule
         return member
 
-    TRANSIENT = (  # tried again while the allowance lasts
+    TRANSIENT = (  # tried again while attempts are left
         "transient",
         ReasonRule(letter="exhausted"),
     )

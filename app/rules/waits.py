@@ -1,4 +1,4 @@
-"""Why an operation is parked (`operations.wait`), and what is said of it.
+"""Why an operation is parked (`operations.wait_reason`), and what is said of it.
 
 A new reason is one member here, the place that parks with it, and its test: state, `why`, sweep and metrics ask the row.
 """

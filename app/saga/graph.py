@@ -84,7 +84,7 @@ class Node:
     )
 
     @property
-    def no_return(self) -> bool:
+    def irrevocable(self) -> bool:
         """From its claim on the job only goes forward (or a person decides)."""
         return self.pivot or self.irreversible or self.past_pivot
 

@@ -118,7 +118,7 @@ class Director:
         return _told(actor, f"asks for {_short(asked)} of another tenant")
 
     def _tenant_of(self, job_id: str) -> str:
-        found = self.world.store.ask("SELECT tenant_id FROM jobs WHERE id = ?", job_id)
+        found = self.world.store.ask("SELECT tenant_id FROM surefoot_jobs WHERE id = ?", job_id)
         return str(UUID(str(found[0][0])))
 
     def _again(self, action: Action) -> str:

@@ -26,10 +26,10 @@ from surefoot.app.testkit.delivery import Child, FakeDelivery
 
 @dataclass(eq=False)
 class Worker:
-    """A worker with one child. `boot` and `pid` change when it, or its child, is started anew."""
+    """A worker with one child. `worker_id` and `pid` change when it, or its child, is started anew."""
 
     name: str
-    boot: str
+    worker_id: str
     pid: int = 1
     actor: Actor | None = None
     delivery: FakeDelivery | None = None
@@ -40,8 +40,8 @@ class Worker:
 
     def restart(self) -> None:
         """Its main process and its child are new ones."""
-        generation = int(self.boot.rpartition(".")[2]) + 1
-        self.boot, self.pid = f"{self.name}.{generation}", 1
+        generation = int(self.worker_id.rpartition(".")[2]) + 1
+        self.worker_id, self.pid = f"{self.name}.{generation}", 1
 
 
 class ActorsContinuation(FakeContinuation):
@@ -80,7 +80,7 @@ class CheckedLoop(Loop):
         ours = self._actor.fence
         if performed.verdict != DeliveryOutcome.COMPLETED or ours is None:
             return performed
-        asked = "SELECT step, fence FROM operations WHERE id = ?"
+        asked = "SELECT step, fence FROM surefoot_operations WHERE id = ?"
         step, fence = self._scene.store.ask(asked, delivery.operation_id)[0]
         if fence != ours:
             self._scene.errors.append(
@@ -151,7 +151,7 @@ class Fleet:
     def _serve(self, worker: Worker, taken: FakeDelivery, registry: Registry) -> DeliveryOutcome:
         scene, actor = self._scene, worker.actor
         assert actor is not None
-        child = Child(worker.boot, worker.pid, self._runs_on, carries=not scene.broker.down)
+        child = Child(worker.worker_id, worker.pid, self._runs_on, carries=not scene.broker.down)
         continuation = ActorsContinuation(scene.broker, taken, child, actor)
         runtime = Runtime(scene.db, scene.settings, registry, scene.broker)
         return CheckedLoop(runtime, scene, actor).serve(continuation).verdict
@@ -166,7 +166,7 @@ class Fleet:
             lambda: leases.renew_leases(
                 scene.db,
                 scene.settings,
-                worker.boot,
+                worker.worker_id,
                 [worker.delivery.message.operation_id] if worker.delivery else [],
             ),
         )
@@ -187,7 +187,7 @@ class Fleet:
                 scene.db,
                 scene.settings,
                 scene.broker,
-                Holder(boot=worker.boot, pid=pid, message=message),
+                Holder(worker_id=worker.worker_id, pid=pid, message=message),
                 why,
             ),
         )
@@ -200,7 +200,7 @@ class Fleet:
         scene, delivery = self._scene, worker.delivery
         scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: leases.release_on_shutdown(scene.db, scene.broker, worker.boot),
+            lambda: leases.release_on_shutdown(scene.db, scene.broker, worker.worker_id),
         )
         self._end_child(worker, worker.actor)
         worker.restart()

@@ -39,59 +39,60 @@ def _no_transition(machine: Machine) -> tuple[str, tuple[str, str]]:
 
 
 # No step of a job has run while another has its lock
-NOT_KEPT_OUT = (
-    "(NOT EXISTS (SELECT 1 FROM locks) OR EXISTS (SELECT 1 FROM locks WHERE job_id = NEW.job_id))"
-)
+NOT_KEPT_OUT = "(NOT EXISTS (SELECT 1 FROM surefoot_locks) OR EXISTS (SELECT 1 FROM surefoot_locks WHERE job_id = NEW.job_id))"
 
 # sentence -> (table, condition on OLD and NEW)
 CHANGES: dict[str, tuple[str, str]] = {
     **dict(_no_transition(machine) for machine in MACHINES),
     "an ended job moved": (
-        "jobs",
-        f"OLD.state IN {_in(final(JOB))} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)",
+        "surefoot_jobs",
+        f"OLD.state IN {_in(final(JOB))} AND (NEW.state <> OLD.state OR NEW.direction <> OLD.direction)",
     ),
-    "a job's revision or history went back": ("jobs", "NEW.rev < OLD.rev OR NEW.seq < OLD.seq"),
+    "a job's revision or history went back": (
+        "surefoot_jobs",
+        "NEW.rev < OLD.rev OR NEW.seq < OLD.seq",
+    ),
     "a job turned twice": (
-        "jobs",
-        "OLD.dir = 'back' AND (NEW.dir <> 'back' OR NEW.cause IS NOT OLD.cause)",
+        "surefoot_jobs",
+        "OLD.direction = 'back' AND (NEW.direction <> 'back' OR NEW.cause IS NOT OLD.cause)",
     ),
     "an operation at rest moved": (
-        "operations",
+        "surefoot_operations",
         f"OLD.state IN {_in(final(OPERATION))} AND NEW.state <> OLD.state",
     ),
     "a fence, an attempt or a start was taken back": (
-        "operations",
-        "NEW.fence < OLD.fence OR NEW.attempts < OLD.attempts OR NEW.started < OLD.started OR NEW.allowance < OLD.allowance",
+        "surefoot_operations",
+        "NEW.fence < OLD.fence OR NEW.attempts < OLD.attempts OR NEW.started < OLD.started OR NEW.max_attempts < OLD.max_attempts",
     ),
     "a claim without a new fence": (
-        "operations",
+        "surefoot_operations",
         "NEW.state = 'running' AND NEW.token IS NOT OLD.token AND NEW.fence = OLD.fence",
     ),
     "an action was claimed after the turn": (
-        "operations",
-        "NEW.kind = 'action' AND NEW.fence > OLD.fence AND (SELECT dir FROM jobs WHERE id = NEW.job_id) = 'back'",
+        "surefoot_operations",
+        "NEW.kind = 'action' AND NEW.fence > OLD.fence AND (SELECT direction FROM surefoot_jobs WHERE id = NEW.job_id) = 'back'",
     ),
     "a claim of what is not ready": (
-        "operations",
+        "surefoot_operations",
         # one statement may take the last thing that it waits for, and claim it
-        "NEW.fence > OLD.fence AND NOT (NEW.missing = 0 AND NOT OLD.stop AND (OLD.lease_until < sim_now()"
-        " OR (OLD.state = 'queued' AND OLD.missing = 0) OR (OLD.state = 'pending' AND OLD.missing = 1)))",
+        "NEW.fence > OLD.fence AND NOT (NEW.pending_dependencies = 0 AND NOT OLD.stop_requested AND (OLD.lease_until < sim_now()"
+        " OR (OLD.state = 'queued' AND OLD.pending_dependencies = 0) OR (OLD.state = 'pending' AND OLD.pending_dependencies = 1)))",
     ),
     "the relay took a claim whose lease had not run out": (
-        "operations",
+        "surefoot_operations",
         "sim_role() = 'relay' AND OLD.state = 'running' AND NEW.state <> 'running' AND OLD.lease_until >= sim_now()",
     ),
     "an attempt was ended under another's fence": (
-        "operations",
+        "surefoot_operations",
         "sim_fence() IS NOT NULL AND OLD.state = 'running' AND NEW.state <> 'running' AND OLD.fence <> sim_fence()",
     ),
     "what may have happened was forgotten": (  # only a completion settles everything; one attempt vouches for itself alone
-        "operations",
-        f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL AND {NOT_KEPT_OUT}"
+        "surefoot_operations",
+        f"NEW.unknown_outcomes < OLD.unknown_outcomes - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.resolution IS NULL AND {NOT_KEPT_OUT}"
         " AND NOT (OLD.state = 'failed' AND sim_role() = 'person')",  # who looked, and says so by trying again
     ),
     "a completed operation lost its result": (
-        "operations",
+        "surefoot_operations",
         "OLD.state = 'completed' AND NEW.result IS NOT OLD.result",
     ),
 }
@@ -99,9 +100,12 @@ CHANGES: dict[str, tuple[str, str]] = {
 # sentence -> statement that returns no row
 MORE: dict[str, str] = {
     "nothing is undone that never started": """
-        SELECT u.id FROM operations u JOIN operations a ON a.job_id = u.job_id AND a.step = u.step AND a.item = u.item AND a.kind = 'action'
+        SELECT u.id FROM surefoot_operations u JOIN surefoot_operations a
+          ON a.job_id = u.job_id AND a.step = u.step AND a.item = u.item AND a.kind = 'action'
         WHERE u.kind = 'undo' AND NOT a.started""",
-    "history agrees with its job": "SELECT id FROM jobs WHERE seq <> (SELECT count(*) FROM history h WHERE h.job_id = jobs.id)",
+    "history agrees with its job": """
+        SELECT j.id FROM surefoot_jobs j
+        WHERE j.seq <> (SELECT count(*) FROM surefoot_history h WHERE h.job_id = j.id)""",
     "what the store itself objected to": f"SELECT sentence || ': ' || id FROM {OBJECTIONS}",  # noqa: S608 - our own name
 }
 
@@ -115,7 +119,7 @@ def install(connection: sqlite3.Connection) -> None:
         )
     for verb in ("UPDATE", "DELETE"):
         connection.execute(
-            f"CREATE TRIGGER sim_history_{verb} BEFORE {verb} ON history"
+            f"CREATE TRIGGER sim_history_{verb} BEFORE {verb} ON surefoot_history"
             f" WHEN sim_role() IS NOT NULL BEGIN {_object(HISTORY, 'OLD.job_id')}; END"
         )
 
@@ -136,7 +140,10 @@ def in_plpgsql() -> str:
         ]
     changed = f"IF sim_role() IS NOT NULL THEN {_object(HISTORY, 'OLD.job_id')}; END IF;"
     kept = f"{changed} IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW;"
-    made += [_function("history", kept), _trigger("history", "BEFORE UPDATE OR DELETE")]
+    made += [
+        _function("surefoot_history", kept),
+        _trigger("surefoot_history", "BEFORE UPDATE OR DELETE"),
+    ]
     return ";\n".join(made)
 
 

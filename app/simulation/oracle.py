@@ -61,7 +61,7 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
             and (node.name, "undo") not in waived
         ):
             yield f"{node.name} took effect and was never undone"
-        if node.no_return and node.name in actions:
+        if node.irrevocable and node.name in actions:
             yield f"{node.name} took effect, from where there is no way back"
     for number, step in enumerate(undos):
         early = graph.reachable[step] & set(undos[number + 1 :])
@@ -89,7 +89,7 @@ def _let_go(director: Director, job: Any) -> set[str]:
         row.step
         for row in director.world.view.all(
             select(o.step).where(
-                o.job_id == job.id, o.kind == Kind.ACTION, o.decided == Resolution.WAIVED
+                o.job_id == job.id, o.kind == Kind.ACTION, o.resolution == Resolution.WAIVED
             )
         )
     }
@@ -98,7 +98,7 @@ def _let_go(director: Director, job: Any) -> set[str]:
 def _account(director: Director, job: Any, actions: list[str], undos: list[str]) -> Iterator[str]:
     """The engine's own account of an undone job agrees with the book."""
     query = select(
-        operations.c.step, operations.c.kind, operations.c.state, operations.c.decided
+        operations.c.step, operations.c.kind, operations.c.state, operations.c.resolution
     ).where(operations.c.job_id == job.id)
     for row in director.world.view.all(query):
         if row.state != OpState.COMPLETED:

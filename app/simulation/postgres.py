@@ -67,7 +67,9 @@ class PostgresStore(SimStore):
             cursor.execute(monitors.in_plpgsql())
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
             tables = ordered([name for (name,) in cursor.fetchall()])
-            cursor.execute("ALTER TABLE acts DISABLE TRIGGER USER")  # a schedule begins without any
+            cursor.execute(
+                "ALTER TABLE surefoot_acts DISABLE TRIGGER USER"
+            )  # a schedule begins without any
             for table in tables:
                 cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
         self._deletes = [f"DELETE FROM {table}" for table in tables]  # noqa: S608 - our own

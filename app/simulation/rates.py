@@ -11,7 +11,7 @@ from surefoot.app.simulation.terms import terms_of
 FAILURE_ANSWERS = ("refuse", "break", "unsent", "not_yet", "later", "lose", "check", "stranger")
 FOR_GOOD = "fail"
 SECONDS = (0.5, 2.0, 6.0, 16.0, 40.0, 70.0)
-LONG_S = (400.0, 1000.0, 90000.0)  # queue time-outs, undo_by
+LONG_S = (400.0, 1000.0, 90000.0)  # queue time-outs, undo_deadline_at
 ORDINARY = {"submit": 1.5, "deliver": 15.0, "resume": 9.0, "sweep": 3.0, "tick": 3.0}
 FAULTS = {
     "cancel": 1.0,

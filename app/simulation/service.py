@@ -194,14 +194,14 @@ class SimService:
                 )
 
     def _moves(self, job_id: str) -> bool:
-        state: str = self.store.ask("SELECT state FROM jobs WHERE id = ?", job_id)[0][0]
+        state: str = self.store.ask("SELECT state FROM surefoot_jobs WHERE id = ?", job_id)[0][0]
         return state not in ENDED
 
     def _has_a_cause(self, ctx: Context, version: int) -> None:
         """What is asked of a service must have been put on record before: the job, the claim, the attempt."""
         found = self.store.ask(
             "SELECT o.started, o.attempts, j.version"
-            " FROM operations o JOIN jobs j ON j.id = o.job_id"
+            " FROM surefoot_operations o JOIN surefoot_jobs j ON j.id = o.job_id"
             " WHERE o.job_id = ? AND o.step = ? AND o.kind = ? AND o.item = ?",
             ctx.job_id,
             ctx.step,

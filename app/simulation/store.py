@@ -23,7 +23,7 @@ from surefoot.app.store import postgres_fast_path
 from surefoot.app.store.host import living_in
 from surefoot.app.store.migrate import upgrade
 from surefoot.app.store.session import configure_sqlite
-from surefoot.app.store.tables import metadata, rounds
+from surefoot.app.store.tables import metadata, periodic_runs
 from surefoot.app.testkit.clock import VirtualClock
 
 
@@ -131,7 +131,7 @@ class SqliteStore(SimStore):
         )
 
 
-FIRST_ROUND = f"UPDATE {rounds.name} SET begun_at = '{{}}', position = ''"  # noqa: S608 - our own
+FIRST_ROUND = f"UPDATE {periodic_runs.name} SET started_at = '{{}}', cursor = ''"  # noqa: S608 - our own
 
 
 def ordered(tables: Sequence[str]) -> list[str]:
@@ -139,7 +139,7 @@ def ordered(tables: Sequence[str]) -> list[str]:
     known = [table.name for table in reversed(metadata.sorted_tables)]
     more = [name for name in tables if name not in known and name != "alembic_version"]
     return [
-        name for name in (*known, *more) if name != rounds.name
+        name for name in (*known, *more) if name != periodic_runs.name
     ]  # its rows come with the schema
 
 

@@ -57,7 +57,9 @@ class View:
         failed = self.all(
             select(history.c.detail).where(history.c.event.in_(stored(HistoryEvent.FAILED)))
         )
-        noted = self.all(select(o.id).where(o.ready_at.is_not(None), o.queue_by.is_(None)).limit(1))
+        noted = self.all(
+            select(o.id).where(o.ready_at.is_not(None), o.claim_deadline_at.is_(None)).limit(1)
+        )
         return bool(noted) or any(
             (row.detail or {}).get("why") == FailureReason.QUEUE_TIMEOUT for row in failed
         )

@@ -52,31 +52,31 @@ _TAKEN = (
     update(operations)
     .where(
         o.id == bindparam("p_id", type_=Id),
-        o.missing == ZERO,
-        o.stop.is_(False),
-        o.attempts < o.allowance,
+        o.pending_dependencies == ZERO,
+        o.stop_requested.is_(False),
+        o.attempts < o.max_attempts,
         or_(o.state == QUEUED, and_(o.state == RUNNING, o.lease_until < now())),
     )
     .values(
         state=RUNNING,
         fence=o.fence + ONE,
         token=(o.fence + ONE).cast(String) + bindparam("p_token", type_=String),
-        boot=bindparam("p_boot", type_=String),
+        worker_id=bindparam("p_worker_id", type_=String),
         pid=bindparam("p_pid", type_=Integer),
-        delivery=bindparam("p_delivery", type_=Id),
+        message_id=bindparam("p_message_id", type_=Id),
         attempts=o.attempts + ONE,
         started=true(),
-        unsettled=o.unsettled + case((o.effectful, ONE), else_=ZERO),
+        unknown_outcomes=o.unknown_outcomes + case((o.effectful, ONE), else_=ZERO),
         lease_until=after(bindparam("p_lease_s", type_=Float)),
-        hard_at=after(bindparam("p_hard_s", type_=Float)),
-        stall_at=after(o.stall_s),  # null where nothing is said
+        hard_deadline_at=after(bindparam("p_hard_s", type_=Float)),
+        heartbeat_deadline_at=after(o.stall_s),  # null where nothing is said
         due_at=null(),
-        wait=null(),
+        wait_reason=null(),
         progress=null(),
         started_at=func.coalesce(o.started_at, now()),
     )
 )
-_ATTEMPT = (o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled)
+_ATTEMPT = (o.id, o.job_id, o.token, o.attempts, o.fence, o.unknown_outcomes)
 _CLAIM = _TAKEN.returning(*_ATTEMPT)
 _CLAIM_FIRST = _TAKEN.where(o.attempts == ZERO).returning(*_ATTEMPT)
 _before = operations.alias("before")
@@ -128,7 +128,7 @@ _CLAIM_AFTER_SEVERAL = _claim_to_work(one_of(_before.c.id, "p_before"))
 def claim_operation(tx: Connection, taking: ClaimRequest) -> ClaimRow | None:
     """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
 
-    The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
+    The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unknown_outcomes); None:
     somebody else has it, it is not ready, it is out of attempts, or the job has turned.
     """
     return tx.execute(_CLAIM, _claim(tx, taking)).one_or_none()
@@ -168,9 +168,9 @@ def _claim(tx: Connection, taking: ClaimRequest) -> dict[str, Any]:
     return {
         "p_id": taking.operation_id,
         "p_token": "." + host_of(tx).new_token(),
-        "p_boot": taking.boot,
+        "p_worker_id": taking.worker_id,
         "p_pid": taking.pid,
-        "p_delivery": taking.delivery,
+        "p_message_id": taking.message_id,
         "p_lease_s": taking.lease_s,
         "p_hard_s": taking.hard_s,
     }
@@ -190,11 +190,11 @@ _FINISH = (
     .values(
         state=literal_column("'completed'", String),
         result=bindparam("p_result", type_=operations.c.result.type),
-        unsettled=ZERO,
-        stop=false(),
+        unknown_outcomes=ZERO,
+        stop_requested=false(),
         lease_until=null(),
-        hard_at=null(),
-        stall_at=null(),
+        hard_deadline_at=null(),
+        heartbeat_deadline_at=null(),
         finished_at=now(),
         error=null(),
     )
@@ -236,7 +236,7 @@ def end_running_operation(
 ) -> OperationRow | None:
     """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
     form = _END_EXPIRED if expired_only else _END
-    end, given = form.setting({"lease_until": None, "hard_at": None, **values})
+    end, given = form.setting({"lease_until": None, "hard_deadline_at": None, **values})
     return tx.execute(end, given | {"p_id": operation_id, "p_token": token}).one_or_none()
 
 
@@ -245,7 +245,7 @@ def note_progress(tx: Connection, operation_id: str, token: str, values: dict[st
     statement = (
         update(operations)
         .where(_of_attempt(operation_id, token))
-        .values(**values, stall_at=after(o.stall_s))
+        .values(**values, heartbeat_deadline_at=after(o.stall_s))
     )
     return tx.execute(statement).rowcount == 1
 
@@ -253,21 +253,24 @@ def note_progress(tx: Connection, operation_id: str, token: str, values: dict[st
 _RENEW = (
     update(operations)
     .where(
-        o.boot == bindparam("p_boot", type_=String),
+        o.worker_id == bindparam("p_worker_id", type_=String),
         o.state == RUNNING,
-        o.delivery.in_(bindparam("p_deliveries", type_=Id, expanding=True)),
-        o.hard_at > now(),
-        or_(o.stall_at.is_(None), o.stall_at > now()),
+        o.message_id.in_(bindparam("p_message_ids", type_=Id, expanding=True)),
+        o.hard_deadline_at > now(),
+        or_(o.heartbeat_deadline_at.is_(None), o.heartbeat_deadline_at > now()),
     )
     .values(lease_until=after(bindparam("p_lease_s", type_=Float)))
-    .returning(o.delivery)
+    .returning(o.message_id)
 )
 
 
 def renew_leases(
-    tx: Connection, boot: str, deliveries: Collection[str], lease_s: float
+    tx: Connection, worker_id: str, deliveries: Collection[str], lease_s: float
 ) -> set[str]:
     """One heartbeat for everything a worker's children are at, unless past its hard limit or stalled. Returns the deliveries renewed."""
     return set(
-        tx.scalars(_RENEW, {"p_boot": boot, "p_deliveries": list(deliveries), "p_lease_s": lease_s})
+        tx.scalars(
+            _RENEW,
+            {"p_worker_id": worker_id, "p_message_ids": list(deliveries), "p_lease_s": lease_s},
+        )
     )

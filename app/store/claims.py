@@ -7,29 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Holder:
-    """A worker (`boot`) and its child process, and the `message` they came by.
+    """A worker (`worker_id`) and its child process, and the `message` they came by.
 
     `message` None: that of the operation itself. An operation that runs on without a message of its
     own is held by the message of the one before.
     """
 
-    boot: str
+    worker_id: str
     pid: int
     message: str | None = None
 
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """`boot`, `pid`: the worker and its child; `delivery`: the message it came with, that of an operation before it where it runs on.
+    """`worker_id`, `pid`: the worker and its child; `message_id`: the message it came with, that of an
+    operation before it where it runs on.
 
     `lease_s`: seconds until it counts as lost unless its worker says otherwise; `hard_s`: seconds until it ends in any case.
     `apart`: where a completion claims it, that it does not wait for what is completed.
     """
 
     operation_id: str
-    boot: str
+    worker_id: str
     pid: int
-    delivery: str
+    message_id: str
     lease_s: float
     hard_s: float
     apart: bool = False

@@ -64,9 +64,9 @@ def reach_limit(db: Engine, job_id: str, step: str, kind: str) -> None:
                 o.step == step,
                 o.kind == kind,
                 o.state == OpState.RUNNING,
-                o.hard_at > now(),
+                o.hard_deadline_at > now(),
             )
-            .values(hard_at=after(0))
+            .values(hard_deadline_at=after(0))
         )
 
     transaction(db, work)

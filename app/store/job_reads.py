@@ -193,8 +193,8 @@ _PAST_DEADLINE = (
 )
 _PAST_UNDO_BY = (
     select(j.id)
-    .where(j.undo_by.is_not(None), j.state == COMPENSATING, j.undo_by <= now())
-    .order_by(j.undo_by)
+    .where(j.undo_deadline_at.is_not(None), j.state == COMPENSATING, j.undo_deadline_at <= now())
+    .order_by(j.undo_deadline_at)
     .limit(P_LIMIT)
 )
 _OPEN_JOBS = (
@@ -220,7 +220,7 @@ def past_deadline(connection: Connection, limit: int) -> list[str]:
     return list(connection.scalars(_PAST_DEADLINE, {"p_limit": limit}))
 
 
-def past_undo_by(connection: Connection, limit: int) -> list[str]:
+def past_undo_deadline(connection: Connection, limit: int) -> list[str]:
     return list(connection.scalars(_PAST_UNDO_BY, {"p_limit": limit}))
 
 

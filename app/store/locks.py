@@ -175,13 +175,13 @@ def wake_first(tx: Connection, keys: Collection[str]) -> list[MessageRow]:
     )
     if not first:
         return []
-    parked = (o.job_id.in_(first), o.state == OpState.WAITING, o.wait == WaitReason.LOCK)
+    parked = (o.job_id.in_(first), o.state == OpState.WAITING, o.wait_reason == WaitReason.LOCK)
     free = select(o.id).where(*parked).with_for_update(skip_locked=True)
     woken = list(
         tx.scalars(
             update(operations)
             .where(o.id.in_(free.scalar_subquery()), *parked)
-            .values(**READY_NOW, queue_by=after(o.queue_s))
+            .values(**READY_NOW, claim_deadline_at=after(o.queue_s))
             .returning(o.id)
         )
     )

@@ -39,8 +39,8 @@ _UNSENT = (
     .order_by(o.ready_at)
     .limit(P_LIMIT)
 )
-_TO_RING = _RING_ANY.where(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO)
-_DOUBLED = literal_column("1").op("<<")(o.resent)
+_TO_RING = _RING_ANY.where(one_of(o.id, "p_ids"), STATE == QUEUED, o.pending_dependencies == ZERO)
+_DOUBLED = literal_column("1").op("<<")(o.republished)
 _BOUND_S = bindparam("p_bound_s", type_=Float)
 _SENT = and_(READY, o.sent_at.is_not(None))
 _LANE, _KIND = bindparam("p_lane", type_=String), bindparam("p_kind", type_=String)
@@ -62,7 +62,7 @@ _SENT_LONG_BEFORE = _OF_QUEUE.where(o.sent_at < bindparam("p_before", type_=UtcD
 _RUNNING_OF = select(
     func.count(),
     func.max(
-        case((and_(o.kind == _KIND, o.resent == ZERO), o.sent_at), else_=null()),
+        case((and_(o.kind == _KIND, o.republished == ZERO), o.sent_at), else_=null()),
         type_=UtcDateTime(),
     ),
 ).where(o.state == RUNNING, o.lane == _LANE)

@@ -23,11 +23,11 @@ def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
         tx.execute(_RIDE, {"p_ids": operation_ids})
 
 
-_READY = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO)
+_READY = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.pending_dependencies == ZERO)
 _MARK_SENT = update(operations).where(_READY).values(sent_at=now())
 _MARK_ONE_SENT = (
     update(operations)
-    .where(o.id == bindparam("p_id", type_=Id), STATE == QUEUED, o.missing == ZERO)
+    .where(o.id == bindparam("p_id", type_=Id), STATE == QUEUED, o.pending_dependencies == ZERO)
     .values(sent_at=now())
 )
 _MARK_UNSENT = update(operations).where(_READY).values(sent_at=null())
@@ -51,7 +51,7 @@ def mark_unsent(tx: Connection, operation_ids: Collection[str]) -> None:
 _MARK_SENT_AGAIN = (
     update(operations)
     .where(_READY)
-    .values(sent_at=now(), resent=case((o.resent < 6, o.resent + 1), else_=6))
+    .values(sent_at=now(), republished=case((o.republished < 6, o.republished + 1), else_=6))
 )
 
 
@@ -68,7 +68,7 @@ _FORGET = (
             select(o.id)
             .where(
                 o.state == QUEUED,
-                o.missing == ZERO,
+                o.pending_dependencies == ZERO,
                 o.sent_at.is_not(None),
                 o.sent_at <= bindparam("p_until", type_=UtcDateTime()),
             )

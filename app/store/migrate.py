@@ -79,5 +79,6 @@ def _upgraded(connection: Connection) -> tuple[str | None, str]:
         )
     config = _config()
     config.attributes["connection"] = connection
+    config.attributes["fresh"] = before is None  # nobody uses the names of an earlier release
     command.upgrade(config, "head")
     return before, head()

@@ -15,11 +15,11 @@ def new_operation(
     step: str,
     kind: Kind,
     *,
-    missing: int,
+    pending_dependencies: int,
     riding: bool = False,
     started: bool = False,
 ) -> dict[str, Any]:
-    """The columns of an operation that nobody has claimed. With nothing missing it is queued and
+    """The columns of an operation that nobody has claimed. With none pending it is queued and
     ready from the first instant.
 
     `job`: its id and its tenant's.
@@ -40,13 +40,13 @@ def new_operation(
         "item": "",
         "rank": graph.rank(step, kind),
         "lane": node.lane_of(kind),
-        "state": OpState.QUEUED if missing == 0 or riding else OpState.PENDING,
-        "missing": missing,
+        "state": OpState.QUEUED if pending_dependencies == 0 or riding else OpState.PENDING,
+        "pending_dependencies": pending_dependencies,
         "queue_s": limits.queue_timeout_s,
         "stall_s": limits.heartbeat_timeout_s,
-        "allowance": limits.attempts,
+        "max_attempts": limits.attempts,
         "effectful": node.effectful if kind == Kind.ACTION else kind == Kind.CONFIRM,
-        "no_return": kind == Kind.CONFIRM or (kind == Kind.ACTION and node.no_return),
+        "irrevocable": kind == Kind.CONFIRM or (kind == Kind.ACTION and node.irrevocable),
         "fidelity": _fidelity(graph, step) if kind == Kind.ACTION else None,
         "started": started,
     }

@@ -45,7 +45,7 @@ def past_queue_by(connection: Connection, operation_id: str) -> bool:
     """Whether the time for somebody to come is over."""
     return bool(
         connection.execute(
-            select(exists().where(o.id == operation_id, o.queue_by < now()))
+            select(exists().where(o.id == operation_id, o.claim_deadline_at < now()))
         ).scalar_one()
     )
 
@@ -79,7 +79,7 @@ def states_of(connection: Connection, job_id: str, kind: Kind) -> dict[str, str]
 
 _LOCK_NO_RETURN = (
     select(operations)
-    .where(o.job_id == bindparam("p_id", type_=Id), o.no_return, o.kind != Kind.UNDO)
+    .where(o.job_id == bindparam("p_id", type_=Id), o.irrevocable, o.kind != Kind.UNDO)
     .order_by(o.rank)
     .with_for_update(key_share=True)
 )
@@ -118,45 +118,51 @@ def delivery(connection: Connection, operation_id: str) -> DeliveredRow | None:
     return connection.execute(_DELIVERY, {"p_id": operation_id}).one_or_none()
 
 
-_OVERDUE = select(o.delivery, o.pid, (o.hard_at > now()).label("stalled")).where(
-    o.boot == bindparam("p_boot", type_=String),
+_OVERDUE = select(o.message_id, o.pid, (o.hard_deadline_at > now()).label("stalled")).where(
+    o.worker_id == bindparam("p_worker_id", type_=String),
     o.state == RUNNING,
-    o.delivery.in_(bindparam("p_deliveries", type_=Id, expanding=True)),
-    or_(o.hard_at <= now(), o.stall_at <= now()),
+    o.message_id.in_(bindparam("p_message_ids", type_=Id, expanding=True)),
+    or_(o.hard_deadline_at <= now(), o.heartbeat_deadline_at <= now()),
 )
 
 
-def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[OverdueRow]:
-    """(delivery, pid, stalled) of what a worker holds past its hard limit, or without a sign of progress for too long."""
-    return list(connection.execute(_OVERDUE, {"p_boot": boot, "p_deliveries": list(deliveries)}))
+def overdue(
+    connection: Connection, worker_id: str, deliveries: Collection[str]
+) -> list[OverdueRow]:
+    """(message_id, pid, stalled) of what a worker holds past its hard limit, or without a sign of progress for too long."""
+    return list(
+        connection.execute(_OVERDUE, {"p_worker_id": worker_id, "p_message_ids": list(deliveries)})
+    )
 
 
 _CLAIMED_BY = select(
-    *(o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled, o.stall_s),
-    and_(o.stall_at <= now(), o.hard_at > now()).label("stalled"),
+    *(o.id, o.job_id, o.token, o.attempts, o.fence, o.unknown_outcomes, o.stall_s),
+    and_(o.heartbeat_deadline_at <= now(), o.hard_deadline_at > now()).label("stalled"),
 ).where(
-    o.delivery == bindparam("p_delivery", type_=Id),
+    o.message_id == bindparam("p_message_id", type_=Id),
     o.state == RUNNING,
-    o.boot == bindparam("p_boot", type_=String),
+    o.worker_id == bindparam("p_worker_id", type_=String),
     o.pid == bindparam("p_pid", type_=Integer),
 )
 
 
-def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> HeldClaimRow | None:
+def claimed_by(
+    connection: Connection, message_id: str, worker_id: str, pid: int
+) -> HeldClaimRow | None:
     """The operation that this child of this worker holds under this message, and whether it has shown no sign for too long (`stalled`)."""
     return connection.execute(
-        _CLAIMED_BY, {"p_delivery": delivery, "p_boot": boot, "p_pid": pid}
+        _CLAIMED_BY, {"p_message_id": message_id, "p_worker_id": worker_id, "p_pid": pid}
     ).one_or_none()
 
 
 _HELD_BY = select(o.id, o.job_id, o.token).where(
-    o.boot == bindparam("p_boot", type_=String), o.state == RUNNING
+    o.worker_id == bindparam("p_worker_id", type_=String), o.state == RUNNING
 )
 
 
-def held_by(connection: Connection, boot: str) -> list[LeaseRow]:
+def held_by(connection: Connection, worker_id: str) -> list[LeaseRow]:
     """Everything a worker holds."""
-    return list(connection.execute(_HELD_BY, {"p_boot": boot}))
+    return list(connection.execute(_HELD_BY, {"p_worker_id": worker_id}))
 
 
 _RESULTS = select(o.step, o.state, o.result, o.error, o.finished_at, now().label("now")).where(
@@ -183,8 +189,14 @@ _EXPIRED = (
 _NOBODY_CAME = select(o.id, o.job_id, o.step, o.kind, j.digest).join_from(
     operations, jobs, o.job_id == j.id
 )
-_NOBODY_CAME = _NOBODY_CAME.where(READY, o.queue_by < now()).order_by(o.queue_by).limit(P_LIMIT)
-_STRANDED = select(o.id, o.job_id).where(o.state == PENDING, o.missing == ZERO).limit(P_LIMIT)
+_NOBODY_CAME = (
+    _NOBODY_CAME.where(READY, o.claim_deadline_at < now())
+    .order_by(o.claim_deadline_at)
+    .limit(P_LIMIT)
+)
+_STRANDED = (
+    select(o.id, o.job_id).where(o.state == PENDING, o.pending_dependencies == ZERO).limit(P_LIMIT)
+)
 
 
 def expired(connection: Connection, limit: int) -> list[LeaseRow]:

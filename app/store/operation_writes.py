@@ -47,7 +47,7 @@ o = operations.c
 _IS_READY = bindparam("p_ready", type_=Integer) == ONE
 _NEW_OPERATION = insert(operations).values(
     ready_at=case((_IS_READY, now()), else_=null()),
-    queue_by=case((_IS_READY, after(bindparam("p_queue_s", type_=Float))), else_=null()),
+    claim_deadline_at=case((_IS_READY, after(bindparam("p_queue_s", type_=Float))), else_=null()),
 )
 _THESE = select(*BRIEF).where(one_of(o.id, "p_ids"))
 
@@ -58,17 +58,25 @@ def insert_operations(
     """New operations (`rows.new_operation`); those that miss nothing are ready now. Returns the ready ones, if an answer is wanted."""
     tx.execute(
         _NEW_OPERATION,
-        [row | {"p_ready": int(row["missing"] == 0), "p_queue_s": row["queue_s"]} for row in rows],
+        [
+            row | {"p_ready": int(row["pending_dependencies"] == 0), "p_queue_s": row["queue_s"]}
+            for row in rows
+        ],
     )
-    ready = [row["id"] for row in rows if row["missing"] == 0] if answer else []
+    ready = [row["id"] for row in rows if row["pending_dependencies"] == 0] if answer else []
     return list(tx.execute(_THESE, {"p_ids": ready})) if ready else []
 
 
 def note_nobody_came(tx: Connection, operation_ids: Collection[str]) -> int:
     """Ready past its time, and it waits on: its clock is taken away, which is how it is told from the others. Returns how many."""
-    those = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO, o.queue_by < now())
+    those = and_(
+        one_of(o.id, "p_ids"),
+        STATE == QUEUED,
+        o.pending_dependencies == ZERO,
+        o.claim_deadline_at < now(),
+    )
     return tx.execute(
-        update(operations).where(those).values(queue_by=null()), {"p_ids": operation_ids}
+        update(operations).where(those).values(claim_deadline_at=null()), {"p_ids": operation_ids}
     ).rowcount
 
 
@@ -76,21 +84,26 @@ def fail_unclaimed(tx: Connection, operation_id: str) -> OperationRow | None:
     """queued -> failed: nobody came in time. None: somebody has."""
     return tx.execute(
         update(operations)
-        .where(o.id == operation_id, STATE == QUEUED, o.missing == 0, o.queue_by < now())
+        .where(
+            o.id == operation_id,
+            STATE == QUEUED,
+            o.pending_dependencies == 0,
+            o.claim_deadline_at < now(),
+        )
         .values(state=OpState.FAILED, finished_at=now())
         .returning(*operations.c)
     ).one_or_none()
 
 
-_LAST = o.missing == ONE
+_LAST = o.pending_dependencies == ONE
 _LOWER = (
     update(operations)
     .where(one_of(o.id, "p_ids"), or_(o.state == PENDING, o.state == QUEUED))
     .values(
-        missing=o.missing - ONE,
+        pending_dependencies=o.pending_dependencies - ONE,
         state=case((_LAST, QUEUED), else_=o.state),
         ready_at=case((_LAST, now()), else_=o.ready_at),
-        queue_by=case((_LAST, after(o.queue_s)), else_=o.queue_by),
+        claim_deadline_at=case((_LAST, after(o.queue_s)), else_=o.claim_deadline_at),
         sent_at=case(
             (and_(_LAST, one_of(o.id, "p_carried")), now()), (_LAST, null()), else_=o.sent_at
         ),
@@ -120,8 +133,8 @@ def queue_operations(
     return list(
         tx.execute(
             update(operations)
-            .where(o.id.in_(operation_ids), o.state == only, o.missing == 0)
-            .values(**READY_NOW, queue_by=after(o.queue_s), **(extra or {}))
+            .where(o.id.in_(operation_ids), o.state == only, o.pending_dependencies == 0)
+            .values(**READY_NOW, claim_deadline_at=after(o.queue_s), **(extra or {}))
             .returning(*operations.c)
         )
     )
@@ -143,7 +156,9 @@ _WAKE = (
     )
     .values(
         **READY_NOW,
-        queue_by=case((o.wait.in_(FOR_WORKER), o.queue_by), else_=after(o.queue_s)),
+        claim_deadline_at=case(
+            (o.wait_reason.in_(FOR_WORKER), o.claim_deadline_at), else_=after(o.queue_s)
+        ),
     )
     .returning(o.id)
 )
@@ -166,10 +181,10 @@ def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
             .where(
                 o.id == operation_id,
                 STATE == QUEUED,
-                o.missing == 0,
-                or_(o.queue_by.is_(None), o.queue_by > now()),
+                o.pending_dependencies == 0,
+                or_(o.claim_deadline_at.is_(None), o.claim_deadline_at > now()),
             )
-            .values(state=OpState.WAITING, wait=WaitReason.VERSION, due_at=after(seconds))
+            .values(state=OpState.WAITING, wait_reason=WaitReason.VERSION, due_at=after(seconds))
         ).rowcount
         == 1
     )
@@ -187,7 +202,7 @@ def drop_waiting_actions(tx: Connection, job_id: str) -> None:
         .values(
             state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED),
             due_at=None,
-            wait=None,
+            wait_reason=None,
             finished_at=now(),
         )
     )
@@ -198,7 +213,7 @@ def stop_running_actions(tx: Connection, job_id: str) -> None:
     tx.execute(
         update(operations)
         .where(o.job_id == job_id, o.kind == Kind.ACTION, o.state == RUNNING)
-        .values(stop=True)
+        .values(stop_requested=True)
     )
 
 

@@ -53,15 +53,15 @@ def _statement(written: str) -> TextClause:
 _CLAIM = {
     "fence": "{o}.fence + 1",
     "token": "({o}.fence + 1) || :rider_token",
-    "boot": ":boot",
+    "worker_id": ":worker_id",
     "pid": ":pid",
-    "delivery": "CAST(:delivery AS UUID)",
+    "message_id": "CAST(:message_id AS UUID)",
     "attempts": "{o}.attempts + 1",
     "started": "true",
-    "unsettled": "{o}.unsettled + CAST({o}.effectful AS INT)",
+    "unknown_outcomes": "{o}.unknown_outcomes + CAST({o}.effectful AS INT)",
     "lease_until": "clock_timestamp() + make_interval(secs => :lease_s)",
-    "hard_at": "clock_timestamp() + make_interval(secs => :hard_s)",
-    "stall_at": "clock_timestamp() + make_interval(secs => {o}.stall_s)",
+    "hard_deadline_at": "clock_timestamp() + make_interval(secs => :hard_s)",
+    "heartbeat_deadline_at": "clock_timestamp() + make_interval(secs => {o}.stall_s)",
     "started_at": "coalesce({o}.started_at, statement_timestamp())",
 }
 
@@ -75,57 +75,76 @@ def _claimed(row: str) -> str:
 # (IS NOT DISTINCT FROM) leaves a row's own id as the only way to it: a plan made while tables were
 # small would read all operations of a job, or all jobs, for each completion.
 _TAKEN = (
-    "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
+    "f.pending_dependencies = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop_requested"
+    " AND f.attempts < f.max_attempts"
 )
-_LOWER = f"""
+_LOWER = """
 WITH job AS (
-  SELECT id FROM jobs WHERE id = :job_id AND dir = 'forward' AND state || '' = 'running' FOR NO KEY UPDATE
+  SELECT id FROM surefoot_jobs WHERE id = :job_id AND direction = 'forward' AND state || '' = 'running' FOR NO KEY UPDATE
 ), done AS (
-  UPDATE operations o
-  SET state = 'completed', result = :result, unsettled = 0, stop = false, lease_until = NULL, hard_at = NULL,
-      stall_at = NULL, finished_at = statement_timestamp(), error = NULL
+  UPDATE surefoot_operations o
+  SET state = 'completed', result = :result, unknown_outcomes = 0, stop_requested = false, lease_until = NULL, hard_deadline_at = NULL,
+      heartbeat_deadline_at = NULL, finished_at = statement_timestamp(), error = NULL
   FROM job
   WHERE o.id = :operation_id AND o.job_id = job.id AND o.token = :token AND o.state || '' = 'running'
   RETURNING o.job_id, o.step, o.kind, o.item, o.attempts, o.fence
 ), noted AS (
-  UPDATE jobs j
+  UPDATE surefoot_jobs j
   SET seq = j.seq + :lines, rev = j.rev + 1, state = CASE WHEN :ends THEN 'completed' ELSE j.state END,
       finished_at = CASE WHEN :ends THEN statement_timestamp() END
   FROM done WHERE j.id = :job_id
   RETURNING j.seq, extract(epoch FROM statement_timestamp() - j.created_at) AS age_s
 ), told AS (
-  INSERT INTO history (job_id, seq, event, step, kind, item, attempt, fence)
+  INSERT INTO surefoot_history (job_id, seq, event, step, kind, item, attempt, fence)
   SELECT done.job_id, noted.seq - :lines + 1, 'completed', done.step, done.kind, done.item, done.attempts, done.fence FROM done, noted
   UNION ALL
   SELECT done.job_id, noted.seq, 'job_completed', NULL, NULL, NULL, NULL, NULL FROM done, noted WHERE :ends
 ), lowered AS (
-  UPDATE operations f
-  SET missing = f.missing - 1,
-      state = CASE WHEN {_TAKEN} THEN 'running' WHEN f.missing = 1 THEN 'queued' ELSE f.state END,
-      ready_at = CASE WHEN f.missing = 1 THEN statement_timestamp() ELSE f.ready_at END,
-      queue_by = CASE WHEN f.missing = 1 THEN clock_timestamp() + make_interval(secs => f.queue_s) ELSE f.queue_by END,
-      sent_at = CASE WHEN f.missing > 1 THEN f.sent_at WHEN f.id = ANY(CAST(:carried AS UUID[])) THEN statement_timestamp() END,
+  UPDATE surefoot_operations f
+  SET pending_dependencies = f.pending_dependencies - 1,
+      state = CASE {runs_on} WHEN f.pending_dependencies = 1 THEN 'queued' ELSE f.state END,
+      ready_at = CASE WHEN f.pending_dependencies = 1 THEN statement_timestamp() ELSE f.ready_at END,
+      claim_deadline_at = CASE WHEN f.pending_dependencies = 1
+        THEN clock_timestamp() + make_interval(secs => f.queue_s) ELSE f.claim_deadline_at END,
+      sent_at = CASE WHEN f.pending_dependencies > 1
+        THEN f.sent_at WHEN f.id = ANY(CAST(:carried AS UUID[])) THEN statement_timestamp() END
+      {claim}
+  FROM done
+  WHERE {those} AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
+  RETURNING f.id, f.step, f.rank, f.state, f.pending_dependencies, f.token, f.attempts, f.fence, f.unknown_outcomes
+)"""
+# What runs on is one of the followers.
+_RUNS_ON = f"WHEN {_TAKEN} THEN 'running'"
+_CLAIM_OF_FOLLOWER = f""",
       ({", ".join(_CLAIM)}) = (
         SELECT {_claimed("f")} WHERE {_TAKEN}
         UNION ALL
-        SELECT {", ".join(f"f.{name}" for name in _CLAIM)} WHERE NOT ({_TAKEN}))
-  FROM done
-  WHERE {{those}} AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
-  RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
-)"""  # noqa: S608 - made of constants
-# Of a batch: the next one waits for nothing that is completed here.
+        SELECT {", ".join(f"f.{name}" for name in _CLAIM)} WHERE NOT ({_TAKEN}))"""
+# Of a batch: the next one waits for nothing that is completed here, so it is none of them.
 _RIDE = f""", ridden AS (
-  UPDATE operations r
+  UPDATE surefoot_operations r
   SET state = 'running', ({", ".join(_CLAIM)}) = ROW({_claimed("r")})
   FROM done
-  WHERE r.id = :rider AND r.job_id IS NOT DISTINCT FROM done.job_id AND r.missing = 0 AND r.state || '' = 'queued' AND NOT r.stop
+  WHERE r.id = :rider AND r.job_id IS NOT DISTINCT FROM done.job_id
+    AND r.pending_dependencies = 0 AND r.state || '' = 'queued' AND NOT r.stop_requested
     AND r.attempts = 0
-  RETURNING r.id, r.step, r.rank, r.state, r.missing, r.token, r.attempts, r.fence, r.unsettled
+  RETURNING r.id, r.step, r.rank, r.state, r.pending_dependencies, r.token, r.attempts, r.fence, r.unknown_outcomes
 )"""  # noqa: S608 - made of constants
 _ANSWER = """
-SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled, (SELECT age_s FROM noted) AS age_s
+SELECT l.id, l.step, l.rank, l.state, l.pending_dependencies, l.token, l.attempts, l.fence,
+  l.unknown_outcomes, (SELECT age_s FROM noted) AS age_s
 FROM done LEFT JOIN {} l ON true"""
-_LOWERED = ("id", "step", "rank", "state", "missing", "token", "attempts", "fence", "unsettled")
+_LOWERED = (
+    "id",
+    "step",
+    "rank",
+    "state",
+    "pending_dependencies",
+    "token",
+    "attempts",
+    "fence",
+    "unknown_outcomes",
+)
 # Most steps have one follower, and for an array PostgreSQL plans anew each time: it takes an unknown one for ten rows, and then the plan
 # that it could keep looks dearer than planning.
 _ONE, _SEVERAL = "f.id = :follower", "f.id = ANY(CAST(:followers AS UUID[]))"
@@ -133,7 +152,11 @@ _ONE, _SEVERAL = "f.id = :follower", "f.id = ANY(CAST(:followers AS UUID[]))"
 
 def _complete(*, several: bool, ride: bool) -> TextualSelect:
     """The statement for one follower or none, or for `several`; with the claim of what rides apart, or without."""
-    lowered = _LOWER.replace("{those}", _SEVERAL if several else _ONE)
+    lowered = (
+        _LOWER.replace("{those}", _SEVERAL if several else _ONE)
+        .replace("{runs_on}", "" if ride else _RUNS_ON)
+        .replace("{claim}", "" if ride else _CLAIM_OF_FOLLOWER)
+    )
     answer = _ANSWER.format(
         "(SELECT * FROM lowered UNION ALL SELECT * FROM ridden)" if ride else "lowered"
     )
@@ -148,9 +171,9 @@ def _complete(*, several: bool, ride: bool) -> TextualSelect:
         bindparam("carried", type_=Ids()),
         bindparam("rider", type_=Id),
         bindparam("rider_token", type_=String),
-        bindparam("boot", type_=String),
+        bindparam("worker_id", type_=String),
         bindparam("pid", type_=Integer),
-        bindparam("delivery", type_=Id),
+        bindparam("message_id", type_=Id),
         bindparam("lease_s", type_=Float),
         bindparam("hard_s", type_=Float),
     )
@@ -164,7 +187,14 @@ _COMPLETE = {
     for several in (False, True)
     for ride in (False, True)
 }
-_NOBODY = {"rider": None, "boot": "", "pid": 0, "delivery": None, "lease_s": 0.0, "hard_s": 0.0}
+_NOBODY = {
+    "rider": None,
+    "worker_id": "",
+    "pid": 0,
+    "message_id": None,
+    "lease_s": 0.0,
+    "hard_s": 0.0,
+}
 
 
 def complete_forward(
@@ -190,9 +220,9 @@ def complete_forward(
     else:
         rider = {
             "rider": taking.operation_id,
-            "boot": taking.boot,
+            "worker_id": taking.worker_id,
             "pid": taking.pid,
-            "delivery": taking.delivery,
+            "message_id": taking.message_id,
             "lease_s": taking.lease_s,
             "hard_s": taking.hard_s,
         }
@@ -224,24 +254,27 @@ def _submit(job: tuple[str, ...], operation: tuple[str, ...]) -> TextualSelect:
     shape = ", ".join(f"{name} {kinds[name]}" for name in operation)
     statement = f"""
 WITH key AS (
-  INSERT INTO idempotency_keys (tenant_id, key, fingerprint, job_id) SELECT :tenant_id, :key, :fingerprint, :id WHERE :key IS NOT NULL
+  INSERT INTO surefoot_idempotency_keys (tenant_id, key, fingerprint, job_id) SELECT :tenant_id,
+    :key, :fingerprint, :id WHERE :key IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING job_id
 ), job AS (
-  INSERT INTO jobs ({", ".join(job)}, state, dir, cancel_wish, late, created_at, deadline_at, sla_at, seq, rev)
+  INSERT INTO surefoot_jobs ({", ".join(job)}, state, direction, cancel_requested,
+    deadline_missed, created_at, deadline_at, sla_at, seq, rev)
   SELECT {", ".join(":" + name for name in job)}, 'running', 'forward', false, false, statement_timestamp(),
     clock_timestamp() + make_interval(secs => :deadline_s), clock_timestamp() + make_interval(secs => :sla_s), 1, 1
   WHERE :key IS NULL OR EXISTS (SELECT 1 FROM key)
   RETURNING id
 ), filed AS (
-  INSERT INTO job_tags (tenant_id, tag, created_at, job_id)
+  INSERT INTO surefoot_job_tags (tenant_id, tag, created_at, job_id)
   SELECT :tenant_id, tag, statement_timestamp(), job.id FROM job, (SELECT DISTINCT jsonb_array_elements_text(:tags) AS tag) given
 ), made AS (
-  INSERT INTO operations (job_id, {", ".join(operation)}, ready_at, queue_by, resent, fence, attempts, unsettled, stop)
-  SELECT job.id, {", ".join("x." + name for name in operation)}, CASE WHEN x.missing = 0 THEN statement_timestamp() END,
-    CASE WHEN x.missing = 0 THEN clock_timestamp() + make_interval(secs => x.queue_s) END, 0, 0, 0, 0, false
+  INSERT INTO surefoot_operations (job_id, {", ".join(operation)}, ready_at, claim_deadline_at,
+    republished, fence, attempts, unknown_outcomes, stop_requested)
+  SELECT job.id, {", ".join("x." + name for name in operation)}, CASE WHEN x.pending_dependencies = 0 THEN statement_timestamp() END,
+    CASE WHEN x.pending_dependencies = 0 THEN clock_timestamp() + make_interval(secs => x.queue_s) END, 0, 0, 0, 0, false
   FROM job, jsonb_to_recordset(:operations) AS x({shape})
 ), told AS (
-  INSERT INTO history (job_id, seq, event, actor, key_id) SELECT job.id, 1, 'submitted', :created_by, :key_id FROM job
+  INSERT INTO surefoot_history (job_id, seq, event, actor, key_id) SELECT job.id, 1, 'submitted', :created_by, :key_id FROM job
 )
 SELECT id FROM job
 """  # noqa: S608 - made of names of columns

@@ -23,9 +23,9 @@ from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.findings import FindingRow
 from surefoot.app.store.rows.jobs import ReconciledJobRow, SagaOfJobRow
 from surefoot.app.store.session import insert_or
-from surefoot.app.store.tables import jobs, operations, reconciliations, rounds
+from surefoot.app.store.tables import jobs, operations, periodic_runs, reconciliations
 
-j, o, r, t = jobs.c, operations.c, reconciliations.c, rounds.c
+j, o, r, t = jobs.c, operations.c, reconciliations.c, periodic_runs.c
 LATE, EFFECTS = "late", "effects"  # the two rounds
 OPEN = r.closed_at.is_(None)
 NOT_ENDED = text(
@@ -41,7 +41,9 @@ IDS_AT_ONCE = 500
 def is_due(connection: Connection, name: str, every_s: float) -> bool:
     """Whether the last round of this duty began so long ago."""
     return (
-        connection.execute(select(t.name).where(t.name == name, t.begun_at <= ago(every_s))).first()
+        connection.execute(
+            select(t.name).where(t.name == name, t.started_at <= ago(every_s))
+        ).first()
         is not None
     )
 
@@ -49,10 +51,10 @@ def is_due(connection: Connection, name: str, every_s: float) -> bool:
 def begin(tx: Connection, name: str, every_s: float) -> str | None:
     """Begin a round that is due. Returns the position from where it goes on; None: it is not due, or somebody else has begun it."""
     due = (
-        update(rounds)
-        .where(t.name == name, t.begun_at <= ago(every_s))
-        .values(begun_at=now())
-        .returning(t.position)
+        update(periodic_runs)
+        .where(t.name == name, t.started_at <= ago(every_s))
+        .values(started_at=now())
+        .returning(t.cursor)
     )
     position: str | None = tx.execute(due).scalar_one_or_none()
     return position
@@ -60,14 +62,14 @@ def begin(tx: Connection, name: str, every_s: float) -> str | None:
 
 def position_of(connection: Connection, name: str) -> str:
     """Where the last round stopped; "" at the beginning."""
-    return connection.execute(select(t.position).where(t.name == name)).scalar_one_or_none() or ""
+    return connection.execute(select(t.cursor).where(t.name == name)).scalar_one_or_none() or ""
 
 
 def go_on_at(tx: Connection, name: str, before: str, position: str) -> bool:
     """The next round goes on behind this position. False: another round has moved it meanwhile."""
     return (
         tx.execute(
-            update(rounds).where(t.name == name, t.position == before).values(position=position)
+            update(periodic_runs).where(t.name == name, t.cursor == before).values(cursor=position)
         ).rowcount
         == 1
     )
@@ -76,7 +78,7 @@ def go_on_at(tx: Connection, name: str, before: str, position: str) -> bool:
 def hasten(tx: Connection, names: Collection[str], every_s: float) -> int:
     """These rounds are due now. Returns how many there are."""
     return tx.execute(
-        update(rounds).where(t.name.in_(names)).values(begun_at=ago(every_s))
+        update(periodic_runs).where(t.name.in_(names)).values(started_at=ago(every_s))
     ).rowcount
 
 
@@ -100,7 +102,10 @@ def next_period(tx: Connection, job_id: str, sla_s: float) -> bool:
 def put_forward(tx: Connection, job_id: str) -> int:
     """What waits between two attempts, or for a worker with its version, may be tried now. Returns how many."""
     waits = update(operations).where(
-        o.job_id == job_id, o.state == OpState.WAITING, o.wait.in_(HASTENED), o.due_at > now()
+        o.job_id == job_id,
+        o.state == OpState.WAITING,
+        o.wait_reason.in_(HASTENED),
+        o.due_at > now(),
     )
     return tx.execute(waits.values(due_at=now())).rowcount
 
@@ -108,7 +113,7 @@ def put_forward(tx: Connection, job_id: str) -> int:
 def ready_of(connection: Connection, job_id: str) -> list[str]:
     """Ids of the job's operations for which a worker is waited for."""
     ready = select(o.id).where(
-        o.job_id == job_id, o.state == OpState.QUEUED, o.missing == literal_column("0")
+        o.job_id == job_id, o.state == OpState.QUEUED, o.pending_dependencies == literal_column("0")
     )
     return list(connection.scalars(ready.order_by(o.rank)))
 

@@ -26,9 +26,9 @@ JOB_OF_A_MOVE = (
     "tenant_id",
     "digest",
     "state",
-    "dir",
+    "direction",
     "cause",
-    "cancel_wish",
+    "cancel_requested",
     "deadline_at",
     "owner",
     "seq",
@@ -36,7 +36,7 @@ JOB_OF_A_MOVE = (
 )
 P_LIMIT = bindparam("p_limit", type_=Integer)
 NO_ID = "00000000-0000-0000-0000-000000000000"
-READY = and_(o.state == QUEUED, o.missing == ZERO)
+READY = and_(o.state == QUEUED, o.pending_dependencies == ZERO)
 BRIEF = (
     o.id,
     o.job_id,
@@ -45,17 +45,17 @@ BRIEF = (
     o.item,
     o.rank,
     o.state,
-    o.missing,
+    o.pending_dependencies,
     o.attempts,
     o.fence,
-    o.unsettled,
+    o.unknown_outcomes,
 )
 READY_NOW: dict[str, Any] = {
     "state": OpState.QUEUED,
     "ready_at": now(),
     "sent_at": None,
-    "resent": 0,
+    "republished": 0,
     "due_at": None,
-    "wait": None,
+    "wait_reason": None,
     "finished_at": None,
 }

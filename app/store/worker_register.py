@@ -15,13 +15,13 @@ from surefoot.app.store.tables import workers
 
 
 def live_workers(db: Engine) -> list[WorkerRow]:
-    """Workers seen lately: (boot, host, pid, concurrency, lanes, digests, started_at, seen_at)."""
+    """Workers seen lately: (worker_id, host, pid, concurrency, lanes, digests, started_at, seen_at)."""
     with reading(db) as connection:
         return list(
             connection.execute(
                 select(workers)
                 .where(workers.c.stopped_at.is_(None), workers.c.seen_at > ago(LIVE_WORKER_S))
-                .order_by(workers.c.boot)
+                .order_by(workers.c.worker_id)
             )
         )
 
@@ -35,9 +35,9 @@ def digests_of_live_workers(connection: Connection) -> set[str]:
     return {digest for digests in rows for digest in digests}
 
 
-def see_worker(tx: Connection, boot: str, at_work: Mapping[str, Any] | None = None) -> bool:
+def see_worker(tx: Connection, worker_id: str, at_work: Mapping[str, Any] | None = None) -> bool:
     """`at_work`: what it does now, by column."""
-    seen = update(workers).where(workers.c.boot == boot)
+    seen = update(workers).where(workers.c.worker_id == worker_id)
     return tx.execute(seen.values(seen_at=now(), stopped_at=None, **(at_work or {}))).rowcount == 1
 
 
@@ -46,11 +46,11 @@ def add_worker(tx: Connection, values: Mapping[str, Any]) -> None:
     tx.execute(insert(workers).values(**values, seen_at=now()))
 
 
-def stop_worker(tx: Connection, boot: str) -> set[str]:
+def stop_worker(tx: Connection, worker_id: str) -> set[str]:
     """Returns the digests of the definitions it had."""
     stopped = (
         update(workers)
-        .where(workers.c.boot == boot)
+        .where(workers.c.worker_id == worker_id)
         .values(stopped_at=now())
         .returning(workers.c.digests)
     )

@@ -60,7 +60,7 @@ class Child:
     nothing rides.
     """
 
-    boot: str
+    worker_id: str
     pid: int
     runs_on: bool = True
     carries: bool = True
@@ -85,7 +85,7 @@ def as_delivery(taken: FakeDelivery, child: Child, *, message: str | None = None
         step=name.step,
         kind=name.kind,
         item=asked.item,
-        boot=child.boot,
+        worker_id=child.worker_id,
         pid=child.pid,
         carried=carried,
         rider=rider,

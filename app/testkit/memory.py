@@ -15,7 +15,7 @@ from sqlalchemy.pool import StaticPool
 from surefoot.app.clock import now
 from surefoot.app.store.migrate import upgrade
 from surefoot.app.store.session import configure_sqlite
-from surefoot.app.store.tables import rounds
+from surefoot.app.store.tables import periodic_runs
 from surefoot.app.testkit.clock import VirtualClock
 
 
@@ -30,7 +30,7 @@ def open_memory_store(clock: VirtualClock) -> Engine:
     db = _engine()
     event.listen(db, "connect", connected, insert=True)
     with db.begin() as tx:  # when the store was made: the one time in it
-        tx.execute(update(rounds).values(begun_at=now()))
+        tx.execute(update(periodic_runs).values(started_at=now()))
     return db
 
 

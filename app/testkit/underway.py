@@ -28,7 +28,9 @@ def at_rest(db: Engine, job_id: str) -> bool:
         return state in ENDED
     o = operations.c
     with reading(db) as connection:
-        moving = select(o.id).where(o.job_id == job_id, o.state.in_(LIVE), o.missing == 0)
+        moving = select(o.id).where(
+            o.job_id == job_id, o.state.in_(LIVE), o.pending_dependencies == 0
+        )
         return connection.execute(moving.limit(1)).first() is None
 
 
@@ -37,10 +39,16 @@ def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: date
     o = operations.c
     with reading(db) as connection:
         query = select(
-            o.state, o.lease_until, o.due_at, o.ready_at, o.sent_at, o.resent, o.queue_by
+            o.state,
+            o.lease_until,
+            o.due_at,
+            o.ready_at,
+            o.sent_at,
+            o.republished,
+            o.claim_deadline_at,
         )
         rows = connection.execute(
-            query.where(o.job_id.in_(job_ids), o.state.in_(LIVE), o.missing == 0)
+            query.where(o.job_id.in_(job_ids), o.state.in_(LIVE), o.pending_dependencies == 0)
         ).all()
     dates = []
     for row in rows:
@@ -51,9 +59,13 @@ def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: date
         elif row.sent_at is None:
             dates.append(row.ready_at + timedelta(seconds=settings.unsent_seconds))
         else:  # rung again, sooner where its queue is empty; or given up
-            bounds = [s * 2**row.resent for s in (settings.lease_seconds, settings.lost_seconds)]
+            bounds = [
+                s * 2**row.republished for s in (settings.lease_seconds, settings.lost_seconds)
+            ]
             rung = [row.sent_at + timedelta(seconds=s) for s in bounds]
-            dates += [date for date in (*rung, row.queue_by) if date is not None and date > now]
+            dates += [
+                date for date in (*rung, row.claim_deadline_at) if date is not None and date > now
+            ]
     due_s = min(((date - now).total_seconds() for date in dates), default=settings.lease_seconds)
     return max(due_s, 0.0) + (BEAT_S if due_s > 0 else 1.0)
 
@@ -62,7 +74,10 @@ def told_that_nobody_comes(db: Engine, job_id: str) -> bool:
     """Whether something of the job waits for a worker past its time, and waits on: operators are told."""
     o = operations.c
     alarmed = select(o.id).where(
-        o.job_id == job_id, o.state == OpState.QUEUED, o.missing == 0, o.queue_by.is_(None)
+        o.job_id == job_id,
+        o.state == OpState.QUEUED,
+        o.pending_dependencies == 0,
+        o.claim_deadline_at.is_(None),
     )
     with reading(db) as connection:
         return connection.execute(alarmed.limit(1)).first() is not None

@@ -129,7 +129,7 @@ class Site:
         """What the attempts of a step leave of those it may have; an attempt that says not yet is given back."""
         o = operations.c
         with reading(self.db) as connection:
-            query = select(o.allowance - o.attempts).where(o.step == step, o.kind == "action")
+            query = select(o.max_attempts - o.attempts).where(o.step == step, o.kind == "action")
             return set(connection.execute(query).scalars())
 
     def done(self) -> dict[str, list[tuple[int, str, int]]]:

@@ -92,12 +92,12 @@ def said_unreachable(shop: LinkedShop) -> int:
     return sum(line.get("event") == "store.unreachable" for line in shop.lines(*WORKERS))
 
 
-def charges_of(shop: LinkedShop, boot: str) -> set[str]:
+def charges_of(shop: LinkedShop, worker_id: str) -> set[str]:
     """The charges that a worker is at now, by the store: their ids."""
     return {
         row.id
         for row in shop.operations()
-        if row.state == "running" and row.step == "charge_card" and row.boot == boot
+        if row.state == "running" and row.step == "charge_card" and row.worker_id == worker_id
     }
 
 
@@ -145,16 +145,16 @@ def test_given_a_link_that_swallows_everything_when_its_worker_is_past_its_lease
     shop: LinkedShop,
 ) -> None:
     pid = shop.up.pid_of("worker-1")
-    boot = next(worker.boot for worker in live_workers(shop.db) if worker.pid == pid)
+    worker_id = next(worker.worker_id for worker in live_workers(shop.db) if worker.pid == pid)
     hole = shop.links["worker-1-store"]
     orders = shop.orders(ORDERS, ("tok_slow",))
 
     def swallowed_in_mid_charge() -> set[str]:
         hole.lose(*BOTH)
-        if mine := charges_of(shop, boot):
+        if mine := charges_of(shop, worker_id):
             let_pass(HEARD_S)
             mine &= charges_of(
-                shop, boot
+                shop, worker_id
             )  # the worker can tell of nothing more, so they stay its own until their leases end
         if not mine:
             hole.heal()
@@ -166,7 +166,7 @@ def test_given_a_link_that_swallows_everything_when_its_worker_is_past_its_lease
     }  # by the other one, while the first reaches nothing
     for charge in (row for row in shop.operations() if row.id in swallowed):
         assert charge.attempts >= 2
-        assert charge.boot != boot
+        assert charge.worker_id != worker_id
     hole.reset()
     hole.heal()
     landed(shop, orders + shop.orders(ORDERS, CARDS))

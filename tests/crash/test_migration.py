@@ -36,11 +36,13 @@ def migrate_further(shop: FaultyShop) -> int:
     """What a migration may do, in one transaction: a column for every table, an index, a table, another view. Returns the open jobs."""
 
     def change(tx: Connection) -> int:
-        tx.execute(text("DROP VIEW effects"))
+        tx.execute(text("DROP VIEW surefoot_effects"))
         for table in metadata.sorted_tables:
             tx.execute(text(f"ALTER TABLE {table.name} ADD COLUMN next_release TEXT DEFAULT 'new'"))
         tx.execute(
-            text("CREATE INDEX ix_operations_next_release ON operations (next_release, job_id)")
+            text(
+                "CREATE INDEX ix_operations_next_release ON surefoot_operations (next_release, job_id)"
+            )
         )
         tx.execute(text("CREATE TABLE next_release (id INTEGER PRIMARY KEY)"))
         tx.execute(text(EFFECTS_VIEW))

@@ -159,7 +159,7 @@ def test_given_healthy_parts_then_fifty_orders_end_by_chains_and_chords_alone(sh
     told_before = len(said_by(shop, "relay"))
     shop.orders(50)
     assert shop.land(150) == {"completed": 51}
-    assert {(row.attempts, row.resent) for row in shop.operations()} == {(1, 0)}
+    assert {(row.attempts, row.republished) for row in shop.operations()} == {(1, 0)}
     told = said_by(shop, "relay")[told_before:]
     assert not re.search(r"swept .*(unsent|lost|stranded|idle|expired)=", told), told
     received = re.findall(r"Task order\.\w+\[([-0-9a-f]+)\] received", said_by(shop, *WORKERS))

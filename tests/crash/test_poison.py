@@ -34,7 +34,7 @@ def test_given_a_step_that_kills_its_worker_each_time_then_it_is_given_up_and_ot
         assert beside_s - alone_s < LEASE_S
         assert (
             shop.operation(poison, "charge_card").attempts
-            == shop.operation(poison, "charge_card").allowance
+            == shop.operation(poison, "charge_card").max_attempts
             == 5
         )
         assert [(letter.step, letter.why, letter.blocking) for letter in shop.letters(poison)] == [

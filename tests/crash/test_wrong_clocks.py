@@ -53,7 +53,7 @@ def test_given_clocks_that_are_minutes_off_when_steps_outlast_their_lease_then_n
             assert shop.land(150) == {"completed": 6}
             shop.audit()
             assert all((tmp_path / part / SEEN).exists() for part in CLOCKS_S)
-            assert len({row.boot for row in shop.operations() if row.boot}) == 2, (
+            assert len({row.worker_id for row in shop.operations() if row.worker_id}) == 2, (
                 "the worker with the wrong clock has done nothing"
             )
             assert {

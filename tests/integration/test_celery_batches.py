@@ -37,8 +37,10 @@ def test_given_brief_members_then_two_messages_do_the_fork_and_its_join_and_flow
         assert place.land(job) == "completed"
         rows = place.operations(job)
         firsts = {rows["a"].id, rows["d"].id}
-        assert [rows[step].delivery for step in MEMBERS] == [rows["a"].id] * 3 + [rows["d"].id] * 3
-        assert rows["join"].delivery in firsts
+        assert [rows[step].message_id for step in MEMBERS] == [rows["a"].id] * 3 + [
+            rows["d"].id
+        ] * 3
+        assert rows["join"].message_id in firsts
         assert {row.attempts for row in rows.values()} == {1}
         for step, row in rows.items():
             assert (f"{row.id}] received" in place.worker.text()) == (row.id in firsts), step

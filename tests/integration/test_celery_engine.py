@@ -226,9 +226,11 @@ def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carr
         assert running.ended(job)[-2:] == ["join", "last"]
     with reading(running.db) as connection:
         rows = connection.execute(
-            select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))
+            select(operations.c.republished, operations.c.attempts).where(
+                operations.c.job_id.in_(ids)
+            )
         ).all()
-    assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
+    assert {(row.republished, row.attempts) for row in rows} == {(0, 1)}
     wait_until(running.broker.settled, what="every message acknowledged")
 
 
@@ -288,7 +290,7 @@ def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_atte
         )  # there is no relay
         place.land(job, "completed", sweep=False)
         assert place.operation(job, "first").attempts == 2
-        assert place.operation(job, "first").resent == 0
+        assert place.operation(job, "first").republished == 0
 
 
 @on_both
@@ -563,7 +565,7 @@ def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_ba
         wait_until(lambda: place.started(job, "first"), what="the step to run")
         assert place.worker.terminate() == 0, place.worker.text()[-3000:]
         row = place.operation(job, "first")
-        assert (row.state, row.attempts, row.allowance) == ("queued", 1, 4)
+        assert (row.state, row.attempts, row.max_attempts) == ("queued", 1, 4)
         with reading(place.db) as connection:
             assert connection.execute(select(workers.c.stopped_at)).scalars().all() != [None]
         place.rules()

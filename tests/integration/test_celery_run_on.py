@@ -46,7 +46,7 @@ def test_given_steps_of_one_lane_then_one_message_carries_them_and_flower_sees_e
     assert place.land(job) == "completed"
     rows = place.operations(job)
     first = rows["one"].id
-    assert [rows[step].delivery for step in ("one", "two", "three", "four")] == [
+    assert [rows[step].message_id for step in ("one", "two", "three", "four")] == [
         first,
         first,
         first,

@@ -356,7 +356,7 @@ def test_given_row_that_breaks_an_invariant_when_looked_then_its_sentence(
     shop.land(shop.order())
     healthy(shop)
     with shop.db.begin() as tx:
-        tx.execute(text("UPDATE jobs SET seq = seq + 1"))
+        tx.execute(text("UPDATE surefoot_jobs SET seq = seq + 1"))
     (finding,) = [f for f in look(shop, tmp_path) if f.level != Level.OK]
     assert finding.about == "invariants"
     assert "history has no gaps" in finding.said

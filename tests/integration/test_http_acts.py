@@ -264,6 +264,7 @@ READING = {"list", "show", "why", "history", "watch", "versions", "lint", "sessi
 ELSEWHERE = {
     "submit": "the first line of the job's history",
     "db upgrade": "the revision",
+    "db drop-old-names": "views of tables go, and no row changes",
     "reconcile undo": "as `adopt`: its saga's code takes the effect back (test_restored_store.py)",
     **dict.fromkeys(("up", "web", "worker", "relay", "flower"), "starts a process"),
     **dict.fromkeys(("drill", "bench", "simulate"), "in stores of its own"),

@@ -39,13 +39,13 @@ def shop_url(ready_postgres: str) -> str:
 def held_up(shop: Shop) -> Iterator[Any]:
     """Every poll's statement waits for this transaction, which may write meanwhile; it commits in the end."""
     with shop.db.begin() as tx:
-        tx.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+        tx.execute(text("LOCK TABLE surefoot_api_keys IN ACCESS EXCLUSIVE MODE"))
         yield tx
 
 
 def statements_waiting(shop: Shop) -> int:
     query = text(
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'api_keys'::regclass"
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'surefoot_api_keys'::regclass"
     )
     with shop.db.connect() as connection:
         return int(connection.execute(query).scalar_one())
@@ -92,9 +92,10 @@ def test_given_polls_that_came_during_a_statement_when_it_is_back_then_a_later_o
             (jobs[0], shop.tenant, good),
         )
         assert statements_waiting(shop) == 1
-        tx.execute(text("UPDATE jobs SET rev = rev + 1 WHERE id = :id"), {"id": jobs[0]})
+        tx.execute(text("UPDATE surefoot_jobs SET rev = rev + 1 WHERE id = :id"), {"id": jobs[0]})
         tx.execute(
-            text("UPDATE api_keys SET revoked_at = clock_timestamp() WHERE id = :id"), {"id": bad}
+            text("UPDATE surefoot_api_keys SET revoked_at = clock_timestamp() WHERE id = :id"),
+            {"id": bad},
         )
     moved = job_revision(shop.db, jobs[0], shop.tenant, good)
     assert first.result(SOON_S).tag in (before.tag, moved.tag)
@@ -142,7 +143,9 @@ def test_given_others_poll_all_the_while_when_a_job_moves_or_a_key_is_revoked_th
         tag = user.get(f"{JOBS}/{job_id}").headers["ETag"]
         assert user.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag}).status_code == 304
         with shop.db.begin() as tx:
-            tx.execute(text("UPDATE jobs SET rev = rev + 1 WHERE id = :id"), {"id": job_id})
+            tx.execute(
+                text("UPDATE surefoot_jobs SET rev = rev + 1 WHERE id = :id"), {"id": job_id}
+            )
         moved = user.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag})
         assert (moved.status_code, moved.headers["ETag"] != tag) == (200, True)
         keys.revoke(shop.db, key_id)
@@ -169,7 +172,7 @@ def test_given_ten_polls_that_wait_when_the_store_is_stopped_then_each_is_told_t
         polls = app.extensions[EXTENSION].polls
         polls._together._patience_s = SOON_S
         holder = shop.db.connect()
-        holder.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+        holder.execute(text("LOCK TABLE surefoot_api_keys IN ACCESS EXCLUSIVE MODE"))
         with ThreadPoolExecutor(TEN) as pool:
             answers = [pool.submit(poll) for _ in range(TEN)]
             wait_until(lambda: in_line(polls) == TEN - 1, SOON_S)

@@ -275,7 +275,7 @@ def test_given_a_row_that_breaks_an_invariant_when_asked_with_a_scope_then_found
     shop.drain()
     with shop.db.begin() as tx:
         tx.execute(
-            text("UPDATE jobs SET seq = seq + 1 WHERE id = :id"),
+            text("UPDATE surefoot_jobs SET seq = seq + 1 WHERE id = :id"),
             {"id": job if shop.db.dialect.name != "sqlite" else job.replace("-", "")},
         )
     broken = {"history has no gaps"}
@@ -288,10 +288,10 @@ def test_given_a_row_that_breaks_an_invariant_when_asked_with_a_scope_then_found
 LOOKS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "open jobs": (stats.open_states, "ix_jobs_open"),
     "definitions of open jobs": (stats.open_versions, "ix_jobs_open"),
-    "lanes": (stats.lanes, "ix_operations_queue_by"),
+    "lanes": (stats.lanes, "ix_operations_claim_deadline"),
     "letters": (stats.letters, "ix_dead_letters_|uq_dead_letters_open"),
     "workers": (stats.live_workers, "ix_workers_seen"),
-    "locks": (stats.locks, "pk_lock_waiters|sqlite_autoindex_lock_waiters"),
+    "locks": (stats.locks, "pk_lock_waiters|sqlite_autoindex_surefoot_lock_waiters"),
 }
 
 

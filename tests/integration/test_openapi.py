@@ -359,7 +359,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     )
     leases.register_worker(
         shop.db,
-        "boot",
+        "boot-1",
         WorkerProcess(host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2),
     )
     check("workers_index", caller.get("/api/v1/workers"))

@@ -247,7 +247,7 @@ def the_turn_forgets_what_is_queued() -> Iterator[None]:
             .values(
                 state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED),
                 due_at=None,
-                wait=None,
+                wait_reason=None,
                 finished_at=now(),
             )
         )
@@ -263,12 +263,12 @@ def started_follows_from_the_attempts_and_a_shutdown_gives_one_back() -> Iterato
     def given_back(
         tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any
     ) -> Any:
-        if values.get("state") == OpState.QUEUED and "allowance" in values:
-            values = {name: value for name, value in values.items() if name != "allowance"}
+        if values.get("state") == OpState.QUEUED and "max_attempts" in values:
+            values = {name: value for name, value in values.items() if name != "max_attempts"}
             values |= {
                 "attempts": o.attempts - 1,
                 "started": o.attempts > 1,
-                "unsettled": case((o.unsettled > 0, o.unsettled - 1), else_=0),
+                "unknown_outcomes": case((o.unknown_outcomes > 0, o.unknown_outcomes - 1), else_=0),
             }
         return real(tx, operation_id, token, values, **more)
 
@@ -284,8 +284,11 @@ def a_refusal_settles_earlier_attempts_too() -> Iterator[None]:
         tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any
     ) -> Any:
         row = operation_reads.operation(tx, operation_id)
-        if row is not None and values.get("unsettled", row.unsettled) < row.unsettled:
-            values = values | {"unsettled": 0}
+        if (
+            row is not None
+            and values.get("unknown_outcomes", row.unknown_outcomes) < row.unknown_outcomes
+        ):
+            values = values | {"unknown_outcomes": 0}
         return real(tx, operation_id, token, values, **more)
 
     with instead(attempt_writes, "end_running_operation", all_settled):
@@ -316,7 +319,7 @@ def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
             (
                 row
                 for row in rows
-                if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0
+                if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unknown_outcomes > 0
             ),
             None,
         )
@@ -357,7 +360,7 @@ def a_completion_after_the_turn_goes_forward() -> Iterator[None]:
     def forward(self: Move, tx: Any, job_id: str, *args: Any, **more: Any) -> None:
         real(self, tx, job_id, *args, **more)
         if more.get("noting"):
-            self.dir = Dir.FORWARD
+            self.direction = Dir.FORWARD
 
     with instead(Move, "__init__", forward):
         yield

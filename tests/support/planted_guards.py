@@ -45,7 +45,7 @@ def a_hand_back_queues_what_was_told_to_stop() -> Iterator[None]:
     real = operations.hand_back
 
     def forgetful(*args: Any) -> Any:
-        with read_as(stop=False):
+        with read_as(stop_requested=False):
             return real(*args)
 
     with mock.patch.object(operations, "hand_back", forgetful):

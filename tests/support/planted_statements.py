@@ -24,7 +24,7 @@ class Change(NamedTuple):
 COMPLETION = "WITH job AS ("
 RIDDEN = "ridden AS ("
 SUBMISSION = "WITH key AS ("
-CLAIM = "UPDATE operations SET state='running', fence="
+CLAIM = "UPDATE surefoot_operations SET state='running', fence="
 
 # mistake -> what is planted
 PLANTED: dict[str, Change] = {
@@ -39,10 +39,10 @@ PLANTED: dict[str, Change] = {
         "AND state || '' = 'running' FOR", "FOR", COMPLETION
     ),
     "a completion does not ask whether its job has turned": Change(
-        "AND dir = 'forward' AND state || '' = 'running'", "", COMPLETION
+        "AND direction = 'forward' AND state || '' = 'running'", "", COMPLETION
     ),
     "a completion does not lock its job": Change("FOR NO KEY UPDATE", "", COMPLETION),
-    "a completion settles nothing": Change("unsettled = 0,", "", COMPLETION),
+    "a completion settles nothing": Change("unknown_outcomes = 0,", "", COMPLETION),
     "a completion keeps its lease": Change("lease_until = NULL,", "", COMPLETION),
     "a completion leaves no line": Change(
         "FROM done, noted UNION ALL", "FROM done, noted WHERE false UNION ALL", COMPLETION
@@ -51,30 +51,34 @@ PLANTED: dict[str, Change] = {
         "CASE WHEN %(ends)s THEN 'completed' ELSE j.state END", "j.state", COMPLETION
     ),
     "a completion releases a follower too early": Change(
-        "ready_at = CASE WHEN f.missing = 1", "ready_at = CASE WHEN f.missing > 0", COMPLETION
+        "ready_at = CASE WHEN f.pending_dependencies = 1",
+        "ready_at = CASE WHEN f.pending_dependencies > 0",
+        COMPLETION,
     ),
     "a completion claims a follower that still waits": Change(
-        "f.missing = 1 AND f.id IS NOT DISTINCT FROM", "f.id IS NOT DISTINCT FROM", COMPLETION
+        "f.pending_dependencies = 1 AND f.id IS NOT DISTINCT FROM",
+        "f.id IS NOT DISTINCT FROM",
+        COMPLETION,
     ),
     "what a completion releases has no date": Change(
-        "CASE WHEN f.missing = 1 THEN clock_timestamp() + make_interval(secs => f.queue_s) ELSE f.queue_by END",
-        "f.queue_by",
+        "CASE WHEN f.pending_dependencies = 1 THEN clock_timestamp() + make_interval(secs => f.queue_s) ELSE f.claim_deadline_at END",
+        "f.claim_deadline_at",
         COMPLETION,
     ),
     "what a completion carries counts as not sent": Change(
-        "THEN statement_timestamp() END, (fence", "THEN NULL END, (fence", COMPLETION
+        "THEN statement_timestamp() END", "THEN NULL END", COMPLETION
     ),
     "a claim by a completion is not counted": Change(
         "f.attempts + 1, true", "f.attempts, true", COMPLETION
     ),
     "a claim by a completion has had no effect for sure": Change(
-        "f.unsettled + CAST(f.effectful AS INT)", "f.unsettled", COMPLETION
+        "f.unknown_outcomes + CAST(f.effectful AS INT)", "f.unknown_outcomes", COMPLETION
     ),
     "a claim by a completion has no lease": Change(
         "clock_timestamp() + make_interval(secs => %(lease_s)s)", "NULL", COMPLETION
     ),
     "a ride takes what somebody else has": Change(
-        "AND r.state || '' = 'queued' AND NOT r.stop AND r.attempts = 0", "", RIDDEN
+        "AND r.state || '' = 'queued' AND NOT r.stop_requested AND r.attempts = 0", "", RIDDEN
     ),
     "a ride takes what was tried before": Change("AND r.attempts = 0", "", RIDDEN),
     # --- a new job
@@ -82,48 +86,58 @@ PLANTED: dict[str, Change] = {
         "OR EXISTS (SELECT 1 FROM key)", "OR true", SUBMISSION
     ),
     # --- claims and timers
-    "a claim does not ask whether it is ready": Change("AND operations.missing = 0", "", CLAIM),
+    "a claim does not ask whether it is ready": Change(
+        "AND surefoot_operations.pending_dependencies = 0", "", CLAIM
+    ),
     "a claim takes what runs": Change(
-        "AND operations.lease_until < statement_timestamp()", "", CLAIM
+        "AND surefoot_operations.lease_until < statement_timestamp()", "", CLAIM
     ),
     "a turn does not lock the claim of the pivot": Change(
-        "FOR NO KEY UPDATE", "", "AND operations.no_return AND"
+        "FOR NO KEY UPDATE", "", "AND surefoot_operations.irrevocable AND"
     ),
     "a move does not lock its job": Change(
-        "FOR NO KEY UPDATE", "", "SELECT jobs.id, jobs.tenant_id, jobs.digest"
+        "FOR NO KEY UPDATE",
+        "",
+        "SELECT surefoot_jobs.id, surefoot_jobs.tenant_id, surefoot_jobs.digest",
     ),
     "a claim takes a job of another version": Change(
-        "(SELECT jobs.digest FROM jobs WHERE jobs.id = operations.job_id) = %(p_digest)s::VARCHAR",
+        "(SELECT surefoot_jobs.digest FROM surefoot_jobs WHERE surefoot_jobs.id = surefoot_operations.job_id) = %(p_digest)s::VARCHAR",
         "true",
         CLAIM,
     ),
     "a heartbeat renews what another worker has": Change(
-        "operations.boot = %(p_boot)s::VARCHAR AND", "", "UPDATE operations SET lease_until=(clock"
+        "surefoot_operations.worker_id = %(p_worker_id)s::VARCHAR AND",
+        "",
+        "UPDATE surefoot_operations SET lease_until=(clock",
     ),
     "a killed child takes its successor along": Change(
-        "AND operations.pid = %(p_pid)s::INTEGER", "", "WHERE operations.delivery ="
+        "AND surefoot_operations.pid = %(p_pid)s::INTEGER",
+        "",
+        "WHERE surefoot_operations.message_id =",
     ),
     "a worker without the definition parks what runs": Change(
-        "AND (operations.state || '') = 'queued'",
+        "AND (surefoot_operations.state || '') = 'queued'",
         "",
-        "UPDATE operations SET state=%(state)s::VARCHAR, due_at=",
+        "UPDATE surefoot_operations SET state=%(state)s::VARCHAR, due_at=",
     ),
     "nobody came, although somebody has": Change(
-        "AND (operations.state || '') = 'queued'",
+        "AND (surefoot_operations.state || '') = 'queued'",
         "",
-        "AND operations.queue_by < statement_timestamp() RETURNING",
+        "AND surefoot_operations.claim_deadline_at < statement_timestamp() RETURNING",
     ),
     "nobody came, before its time is over": Change(
-        "AND operations.queue_by < statement_timestamp()",
+        "AND surefoot_operations.claim_deadline_at < statement_timestamp()",
         "",
-        "AND operations.queue_by < statement_timestamp() RETURNING",
+        "AND surefoot_operations.claim_deadline_at < statement_timestamp() RETURNING",
     ),
     "a relay ends a claim that was renewed": Change(
-        "AND operations.lease_until < statement_timestamp() RETURNING",
+        "AND surefoot_operations.lease_until < statement_timestamp() RETURNING",
         "RETURNING",
-        "UPDATE operations SET",
+        "UPDATE surefoot_operations SET",
     ),
-    "timers wait for a row that somebody holds": Change("SKIP LOCKED", "", "operations.due_at <="),
+    "timers wait for a row that somebody holds": Change(
+        "SKIP LOCKED", "", "surefoot_operations.due_at <="
+    ),
 }
 
 

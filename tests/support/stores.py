@@ -14,7 +14,7 @@ from sqlalchemy import Engine, update
 from surefoot.app.clock import now
 from surefoot.app.store.migrate import upgrade
 from surefoot.app.store.session import open_engine
-from surefoot.app.store.tables import rounds
+from surefoot.app.store.tables import periodic_runs
 
 
 def open_new_store(url: str) -> Engine:
@@ -26,7 +26,7 @@ def open_new_store(url: str) -> Engine:
             file.write(_migrated_file())
     with db.begin() as tx:
         tx.execute(
-            update(rounds).values(begun_at=now())
+            update(periodic_runs).values(started_at=now())
         )  # when the store was made: the one time in it
     return db
 

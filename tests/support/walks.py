@@ -147,7 +147,7 @@ def standing(house: House) -> list[Any]:
     j, d, f, q, s = jobs.c, dead_letters.c, reconciliations.c, quarantine.c, sessions.c
     tenant = house.shop.tenant
     asked = (
-        select(j.id, j.rev, j.state, j.owner, j.cancel_wish).where(j.tenant_id == tenant),
+        select(j.id, j.rev, j.state, j.owner, j.cancel_requested).where(j.tenant_id == tenant),
         select(d.id, d.state, d.redrive_at, d.resolved_by).where(d.tenant_id == tenant),
         select(f.id, f.action, f.closed_at).where(f.tenant_id == tenant),
         select(q.id, q.discarded_at).where(q.tenant_id == tenant),

@@ -189,14 +189,16 @@ class World(testkit.World):
         return Loop(self.runtime(publisher)).serve(RunOn(self, delivery))
 
     def claim(
-        self, job_id: str, step: str, kind: str = "action", *, boot: str = BOOT, pid: int = 1
+        self, job_id: str, step: str, kind: str = "action", *, worker_id: str = BOOT, pid: int = 1
     ) -> Attempt | None:
         """A worker takes an operation, and does nothing yet."""
         row = self.operation(job_id, step, kind)
         limits = self.graph(job_id).by_name[step].limits_of(kind)
         return claiming.claim(
             self.db,
-            claiming.claim_request(self.settings, row.id, limits, Holder(boot=boot, pid=pid)),
+            claiming.claim_request(
+                self.settings, row.id, limits, Holder(worker_id=worker_id, pid=pid)
+            ),
         )
 
     def complete(

@@ -50,7 +50,7 @@ def test_given_the_sample_for_flask_when_asked_then_a_job_of_its_own_transaction
         web.application.testing = True
         web.post("/invoices", json=asked)
     with team.connect() as tx:
-        assert tx.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 1
+        assert tx.execute(text("SELECT count(*) FROM surefoot_jobs")).scalar_one() == 1
     clients.close()
     for name in [name for name in sys.modules if name.partition(".")[0] == "invoices"]:
         del sys.modules[name]

@@ -24,7 +24,7 @@ SWEEPS: dict[str, Callable[[Connection], Any]] = {
     "nobody_came": lambda c: operation_reads.nobody_came(c, 200),
     "stranded": lambda c: operation_reads.stranded(c, 200),
     "deadline": lambda c: job_reads.past_deadline(c, 200),
-    "undo_by": lambda c: job_reads.past_undo_by(c, 200),
+    "undo_deadline_at": lambda c: job_reads.past_undo_deadline(c, 200),
     "idle": lambda c: job_reads.idle(c, NIL, 200),
 }
 

@@ -18,7 +18,7 @@ from surefoot.app.store.claims import ClaimRequest
 class Attempt:
     """One claim of one operation: what every write of it names.
 
-    `boot`, `pid`: the worker and the child that has it.
+    `worker_id`, `pid`: the worker and the child that has it.
     """
 
     operation_id: str
@@ -26,8 +26,8 @@ class Attempt:
     token: str
     number: int
     fence: int
-    unsettled: int
-    boot: str = ""
+    unknown_outcomes: int
+    worker_id: str = ""
     pid: int = 0
     began: float = field(
         default_factory=time.monotonic, compare=False, repr=False

@@ -29,7 +29,7 @@ def claim_request(
     hard_s = limits.timeout_s + settings.hard_limit_grace_seconds
     message = holder.message or operation_id
     return ClaimRequest(
-        operation_id, holder.boot, holder.pid, message, settings.lease_seconds, hard_s, apart
+        operation_id, holder.worker_id, holder.pid, message, settings.lease_seconds, hard_s, apart
     )
 
 
@@ -70,7 +70,7 @@ def attempt_of(row: ClaimRow, request: ClaimRequest) -> Attempt:
         row.token,
         row.attempts,
         row.fence,
-        row.unsettled,
-        request.boot,
+        row.unknown_outcomes,
+        request.worker_id,
         request.pid,
     )

@@ -31,7 +31,7 @@ def past_point_of_no_return(move: Move) -> OperationRow | None:
         if (
             row.kind == Kind.CONFIRM
             or row.state in (OpState.RUNNING, OpState.COMPLETED)
-            or row.unsettled > 0
+            or row.unknown_outcomes > 0
         ):
             return row
     return None
@@ -53,21 +53,21 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
     False: it has turned or ended already, or is past the point of no return.
     A cancel that was asked for too early to be obeyed is the cause, whatever opens the way back.
     """
-    cause = Cause.CANCEL if move.job.cancel_wish else ground.cause
+    cause = Cause.CANCEL if move.job.cancel_requested else ground.cause
     if (
-        move.dir != Dir.FORWARD
+        move.direction != Dir.FORWARD
         or move.state != JobState.RUNNING
         or past_point_of_no_return(move) is not None
     ):
         return False
     move.change(
-        dir=Dir.BACK,
+        direction=Dir.BACK,
         state=JobState.COMPENSATING,
         cause=cause,
         reason=ground.reason,
         error=ground.error,
         deadline_at=None,
-        undo_by=after(undo_s),
+        undo_deadline_at=after(undo_s),
     )
     move.record(
         HistoryEvent.COMPENSATION_STARTED, actor=ground.actor, cause=cause, reason=ground.reason
@@ -80,7 +80,7 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
         row.step: row
         for row in actions
         if move.graph.by_name[row.step].compensation is not None
-        and (row.state == OpState.COMPLETED or (row.started and row.unsettled > 0))
+        and (row.state == OpState.COMPLETED or (row.started and row.unknown_outcomes > 0))
     }
     if to_undo:
         order = UndoOrder(
@@ -93,7 +93,7 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
                 step,
                 Kind.UNDO,
                 # not only direct successors: a step without an undo in between must not break the order
-                missing=len(order.leaders[step]) + (row.state == OpState.RUNNING),
+                pending_dependencies=len(order.leaders[step]) + (row.state == OpState.RUNNING),
             )
             for step, row in to_undo.items()
         ]

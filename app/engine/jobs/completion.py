@@ -51,14 +51,14 @@ def complete(
         move.attempt = row.id, attempt.took_s
         # who carried on what another left
         resumed: dict[str, Any] = (
-            {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
+            {"worker": attempt.worker_id, "pid": attempt.pid} if attempt.number > 1 else {}
         )
         move.record(HistoryEvent.COMPLETED, row, **resumed)
         on_operation_finished(move, row)
         following = _run_on(move, then) if then is not None else None
         plan = move.close()
         turned = (
-            row.kind == Kind.ACTION and move.dir == Dir.BACK
+            row.kind == Kind.ACTION and move.direction == Dir.BACK
         )  # its chain leads forward: it ends here
         return TransitionResult(True, row.state, plan, frozenset(move.released), turned, following)
 
@@ -116,7 +116,7 @@ def _complete_forward(
         event_metrics.note_job_seconds(graph.saga, JobState.COMPLETED, job_took_s)
     following = None
     alone = []
-    ready = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
+    ready = sorted((row for row in rows if row.pending_dependencies == 0), key=lambda row: row.rank)
     for row in ready:
         if row.state == OpState.RUNNING and row.token is not None:
             following = Attempt(
@@ -125,8 +125,8 @@ def _complete_forward(
                 row.token,
                 row.attempts,
                 row.fence,
-                row.unsettled,
-                attempt.boot,
+                row.unknown_outcomes,
+                attempt.worker_id,
                 attempt.pid,
             )
         elif row.id not in done.carried:

@@ -104,7 +104,7 @@ def open_letter(
 
 def nobody_is_asked(move: Move, *, retried: bool = False) -> None:
     """The job moves by itself again: it is shown as what it is. Its owner is kept for the case that a retry fails."""
-    state = JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING
+    state = JobState.RUNNING if move.direction == Dir.FORWARD else JobState.COMPENSATING
     move.change(state=state, attention_since=None, **({} if retried else NO_OWNER))
 
 

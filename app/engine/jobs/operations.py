@@ -42,7 +42,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise Superseded(attempt)
         move.attempt = row.id, attempt.took_s
-        if row.stop:
+        if row.stop_requested:
             return _abandon(
                 move,
                 row,
@@ -53,13 +53,13 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
             )
         waits = {
             "state": OpState.WAITING,
-            "wait": WaitReason.NOT_YET,
+            "wait_reason": WaitReason.NOT_YET,
             "due_at": after(seconds),
-            "allowance": row.allowance + 1,
+            "max_attempts": row.max_attempts + 1,
         } | SERVED
         waits["error"] = None  # that of an attempt before: this one has not failed
         if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
-            waits["unsettled"] = row.unsettled - 1
+            waits["unknown_outcomes"] = row.unknown_outcomes - 1
         attempt_writes.end_running_operation(tx, row.id, attempt.token, waits)
         move.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
         return TransitionResult(True, OpState.WAITING, move.close())
@@ -131,7 +131,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Transit
         row = operation_reads.operation(tx, operation_id)
         if row is None or row.token != token or row.state != OpState.RUNNING:
             return LEASE_LOST
-        if row.stop:
+        if row.stop_requested:
             return _abandon(
                 move,
                 row,
@@ -143,7 +143,9 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Transit
             tx,
             row.id,
             token,
-            _requeued(row) | _revoked(row, FailureReason.LOST) | {"allowance": row.allowance + 1},
+            _requeued(row)
+            | _revoked(row, FailureReason.LOST)
+            | {"max_attempts": row.max_attempts + 1},
         )
         move.record(HistoryEvent.ATTEMPT_RELEASED, row)
         move.ready([ended] if ended is not None else [])
@@ -161,16 +163,20 @@ def _fail_running(
     *,
     expired_only: bool = False,
 ) -> TransitionResult:
-    unsettled = (
-        row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
+    unknown_outcomes = (
+        row.unknown_outcomes - 1
+        if failure.nothing_happened and row.unknown_outcomes > 0
+        else row.unknown_outcomes
     )
     common: dict[str, Any] = (
-        {"unsettled": unsettled, "error": failure.error}
+        {"unknown_outcomes": unknown_outcomes, "error": failure.error}
         | _known(failure)
         | _revoked(row, failure.how)
     )
-    if move.dir == Dir.BACK and row.kind == Kind.ACTION:
-        return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
+    if move.direction == Dir.BACK and row.kind == Kind.ACTION:
+        return _abandon(
+            move, row, failure, unknown_outcomes=unknown_outcomes, expired_only=expired_only
+        )
     if failure.how == FailureReason.UNREADABLE and not unreadable.given_up(move, row):
         parked = unreadable.park(move, row, failure.error, began=not failure.nothing_happened)
         return (
@@ -182,7 +188,7 @@ def _fail_running(
     noted = (
         retries.goes_on(move, row, failure.kind) if failure.how == FailureReason.TRANSIENT else None
     )
-    again = noted is not None or (gone and row.attempts < row.allowance)
+    again = noted is not None or (gone and row.attempts < row.max_attempts)
     if again and gone:
         values = common | _requeued(row) | ({"sent_at": now()} if failure.message_returns else {})
     elif again:
@@ -192,7 +198,7 @@ def _fail_running(
         values = (
             common
             | (noted or {})
-            | {"state": OpState.WAITING, "wait": WaitReason.RETRY, "due_at": after(delay)}
+            | {"state": OpState.WAITING, "wait_reason": WaitReason.RETRY, "due_at": after(delay)}
         )
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
@@ -203,10 +209,10 @@ def _fail_running(
         return LEASE_LOST
     if not again:
         return _failed(move, settings, ended, failure)
-    left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
+    left: dict[str, Any] = {"worker": row.worker_id, "pid": row.pid} if gone else {}
     move.record(failure.how.rule.again, row, error=failure.error, again=True, **left)
     cancelled = Ground(Cause.CANCEL, "cancelled on request")
-    if move.job.cancel_wish and turn(move, cancelled, undo_s=settings.undo_seconds):
+    if move.job.cancel_requested and turn(move, cancelled, undo_s=settings.undo_seconds):
         return TransitionResult(
             True, OpState.ABANDONED, move.close(), frozenset(move.released), True
         )
@@ -221,9 +227,9 @@ def _requeued(row: OperationRow) -> dict[str, Any]:
     return {
         "state": OpState.QUEUED,
         "ready_at": now(),
-        "queue_by": after(row.queue_s),
+        "claim_deadline_at": after(row.queue_s),
         "sent_at": None,
-        "stop": False,
+        "stop_requested": False,
     }
 
 
@@ -241,13 +247,13 @@ def _abandon(
     row: OperationRow,
     failure: Failure,
     *,
-    unsettled: int | None = None,
+    unknown_outcomes: int | None = None,
     expired_only: bool = False,
 ) -> TransitionResult:
     """The job has turned: this action is never tried again; its undo settles what it may have done."""
     values = {
         "state": OpState.ABANDONED,
-        "unsettled": row.unsettled if unsettled is None else unsettled,
+        "unknown_outcomes": row.unknown_outcomes if unknown_outcomes is None else unknown_outcomes,
         "error": failure.error,
         "finished_at": now(),
     }
@@ -287,7 +293,7 @@ def _failed(
 def _asks_a_person(node: Node, row: OperationRow) -> bool:
     if row.kind != Kind.ACTION or node.past_pivot:
         return True
-    return (node.pivot or node.irreversible) and row.unsettled > 0
+    return (node.pivot or node.irreversible) and row.unknown_outcomes > 0
 
 
 def _why(failure: Failure, node: Node, row: OperationRow) -> FailureReason:
@@ -295,7 +301,7 @@ def _why(failure: Failure, node: Node, row: OperationRow) -> FailureReason:
     if (
         row.kind == Kind.ACTION
         and node.at_most_once
-        and row.unsettled > 0
+        and row.unknown_outcomes > 0
         and not failure.how.rule.for_good
     ):
         return FailureReason.UNKNOWN_OUTCOME

@@ -18,7 +18,7 @@ def on_operation_finished(move: Move, operation: BriefOperationRow) -> None:
     """The operation has ended well (completed, skipped, waived): release what waited for it, in the job's direction."""
     if operation.kind == Kind.UNDO:
         release_undos(move, operation.step)
-    elif operation.kind == Kind.ACTION and move.dir == Dir.FORWARD:
+    elif operation.kind == Kind.ACTION and move.direction == Dir.FORWARD:
         release(move, operation.step)
     elif operation.kind == Kind.ACTION:
         settle(move, operation)
@@ -32,7 +32,7 @@ def release(move: Move, step: str) -> None:
 
 def settle(move: Move, operation: BriefOperationRow) -> None:
     """After the turn an action in flight has stopped: its undo waits for one thing less, or has nothing to do."""
-    if operation.unsettled == 0 and operation.state != OpState.COMPLETED:
+    if operation.unknown_outcomes == 0 and operation.state != OpState.COMPLETED:
         skipped = operation_writes.skip_operation(
             move.tx, move.job.id, operation.step, operation.item, Kind.UNDO
         )
@@ -54,7 +54,7 @@ def _decrement_dependencies(move: Move, steps: Collection[str], kind: Kind, item
     rows = operation_writes.lower_missing(
         move.tx, [operation_id(move.job.id, step, item, kind) for step in steps], move.carried
     )
-    move.ready(row for row in rows if row.missing == 0)
+    move.ready(row for row in rows if row.pending_dependencies == 0)
     move.waits = move.waits or bool(rows)
 
 
@@ -67,10 +67,10 @@ def finish(move: Move) -> None:
         or job_reads.may_move(move.tx, move.job.id)
     ):
         return
-    if move.dir == Dir.FORWARD and _confirm(move):
+    if move.direction == Dir.FORWARD and _confirm(move):
         return
     no_longer_late(move)
-    if move.dir == Dir.FORWARD:
+    if move.direction == Dir.FORWARD:
         move.end(JobState.COMPLETED)
         move.record(HistoryEvent.JOB_COMPLETED)
         return
@@ -92,7 +92,10 @@ def _confirm(move: Move) -> bool:
     if not done:
         return False
     of_job = (move.job.id, move.job.tenant_id)
-    rows = [new_operation(move.graph, of_job, name, Kind.CONFIRM, missing=0) for name in done]
+    rows = [
+        new_operation(move.graph, of_job, name, Kind.CONFIRM, pending_dependencies=0)
+        for name in done
+    ]
     move.ready(operation_writes.insert_operations(move.tx, rows))
     move.record(HistoryEvent.CONFIRMATION_STARTED, steps=done)
     return True

@@ -42,7 +42,7 @@ def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | No
     limits = move.graph.by_name[row.step].limits_of(row.kind)
     failures = row.failures + 1
     in_time = operation_reads.failing_s(move.tx, row.id) < move.graph.patience_s(row.step, row.kind)
-    left = row.attempts < row.allowance
+    left = row.attempts < row.max_attempts
     noted = {
         "failing_since": func.coalesce(operations.c.failing_since, now()),
         "failures": failures,
@@ -52,7 +52,7 @@ def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | No
         in_its_time = in_time or limits.for_s is None
         return noted if left and in_its_time else None
     if in_time or (not limits.counted and limits.for_s is None and failures < limits.attempts):
-        return noted | {"allowance": row.allowance + 1}
+        return noted | {"max_attempts": row.max_attempts + 1}
     return None
 
 

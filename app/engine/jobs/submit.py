@@ -253,7 +253,7 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
 
 _NEW_JOB = insert(jobs).values(
     state=JobState.RUNNING,
-    dir=Dir.FORWARD,
+    direction=Dir.FORWARD,
     created_at=now(),
     deadline_at=after(bindparam("p_deadline_s", type_=Float)),  # null plus seconds is null
     sla_at=after(bindparam("p_sla_s", type_=Float)),
@@ -351,7 +351,7 @@ def _accepted(
             of_job,
             node.name,
             Kind.ACTION,
-            missing=len(node.after),
+            pending_dependencies=len(node.after),
             riding=node.name in layout.riding,
         )
         for node in graph.nodes

@@ -68,7 +68,7 @@ class Move:
         self.waits = False  # whether something of the job is known to be still to come
         self.graph: Graph = definitions.graph_of(tx, self.job.digest)
         self.state: str = self.job.state
-        self.dir: str = self.job.dir
+        self.direction: str = self.job.direction
         self.cause: str | None = self.job.cause
         self.released: set[str] = set()
         self._changes: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class Move:
         """Columns of the job to write at the close."""
         self._changes.update(changes)
         self.state = self._changes.get("state", self.state)
-        self.dir = self._changes.get("dir", self.dir)
+        self.direction = self._changes.get("direction", self.direction)
         self.cause = self._changes.get("cause", self.cause)
 
     def record(
@@ -177,7 +177,7 @@ class Move:
     def undo_order(self) -> UndoOrder:
         """What is undone after what, once the job has turned."""
         if self._undo_order is None:
-            undone = undone_steps(self.tx, self.job.id, committed=self.job.dir == Dir.BACK)
+            undone = undone_steps(self.tx, self.job.id, committed=self.job.direction == Dir.BACK)
             self._undo_order = UndoOrder(
                 undone, self.graph.followers, self.graph.leaders, self.graph.reachable
             )

@@ -40,14 +40,14 @@ def park(
     o = operations.c
     values: dict[str, Any] = {
         "state": OpState.WAITING,
-        "wait": WaitReason.UNREADABLE,
+        "wait_reason": WaitReason.UNREADABLE,
         "due_at": after(AGAIN_S),
-        "queue_by": case((o.queue_by < now(), null()), else_=o.queue_by),
+        "claim_deadline_at": case((o.claim_deadline_at < now(), null()), else_=o.claim_deadline_at),
         "error": error,
-        "allowance": row.allowance + 1,
+        "max_attempts": row.max_attempts + 1,
     }
     if not began:
-        values["unsettled"] = max(0, row.unsettled - int(row.effectful))
+        values["unknown_outcomes"] = max(0, row.unknown_outcomes - int(row.effectful))
     ended = attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
     if ended is not None and row.error != error:  # looking again is not worth a line
         move.record(HistoryEvent.UNREADABLE, row, error=error)

@@ -59,7 +59,7 @@ def cancel(
         move = Move(tx, job_id, by=actor)
         if move.state in ENDED:
             raise Conflict(f"the job has ended: {move.state}", state=move.state)
-        if move.dir == Dir.BACK:
+        if move.direction == Dir.BACK:
             if move.cause == Cause.CANCEL:
                 return Decision(True, "It is being cancelled already.")
             raise Conflict("the job is being undone already", state=move.state)
@@ -68,8 +68,8 @@ def cancel(
             acts.note(tx, actor, _cancelled(move, "it turned", why))
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
         blocker = past_point_of_no_return(move)
-        if not move.job.cancel_wish:  # asked again, there is nothing new to write
-            move.change(cancel_wish=True)
+        if not move.job.cancel_requested:  # asked again, there is nothing new to write
+            move.change(cancel_requested=True)
             move.record(
                 HistoryEvent.CANCEL_REQUESTED,
                 actor=actor,
@@ -105,8 +105,8 @@ def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
             operation,
             {
                 "state": OpState.COMPLETED,
-                "unsettled": 0,
-                "decided": Resolution.MARKED_DONE,
+                "unknown_outcomes": 0,
+                "resolution": Resolution.MARKED_DONE,
                 "finished_at": now(),
             },
         )
@@ -121,7 +121,7 @@ def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
         _settled(
             move,
             operation,
-            {"state": OpState.SKIPPED, "decided": Resolution.WAIVED, "finished_at": now()},
+            {"state": OpState.SKIPPED, "resolution": Resolution.WAIVED, "finished_at": now()},
         )
 
     return _decide(db, letter_id, _Choice(LetterAction.WAIVE, actor, why), change)
@@ -138,7 +138,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
         operation_writes.decide_failed_operation(
-            move.tx, operation.id, {"unsettled": 0, "decided": Resolution.MARKED_ABSENT}
+            move.tx, operation.id, {"unknown_outcomes": 0, "resolution": Resolution.MARKED_ABSENT}
         )
         no_longer_late(move)
         reason = f"{operation.step} was found not to have happened"
@@ -183,14 +183,14 @@ def _fresh_attempts(move: Move, operation: OperationRow) -> None:
         name: value for name, value in (operation.error or {}).items() if name != "for_good"
     } or None
     fresh = {
-        "allowance": operation.attempts + limits.attempts,
-        "queue_by": after(operation.queue_s),
-        "stop": False,
+        "max_attempts": operation.attempts + limits.attempts,
+        "claim_deadline_at": after(operation.queue_s),
+        "stop_requested": False,
         "error": said,
     }
     values = statements.READY_NOW | fresh | SERVED
     if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
-        values["unsettled"] = (
+        values["unknown_outcomes"] = (
             0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
         )
     row = operation_writes.decide_failed_operation(move.tx, operation.id, values)

@@ -135,7 +135,7 @@ def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
     if turn(move, ground, undo_s=settings.undo_seconds):
         return FindingAction.COMPENSATED
     if (
-        move.dir == Dir.FORWARD
+        move.direction == Dir.FORWARD
         and move.state == JobState.RUNNING
         and past_point_of_no_return(move) is not None
     ):

@@ -204,7 +204,9 @@ def steps_past_return(registry: Registry, found: Sequence[Mapping[str, Any]]) ->
         for one in found
         if (saga := registry.get(one["saga"])) is not None
     ]
-    return list(dict.fromkeys(step for step, node in nodes if node is not None and node.no_return))
+    return list(
+        dict.fromkeys(step for step, node in nodes if node is not None and node.irrevocable)
+    )
 
 
 def record(

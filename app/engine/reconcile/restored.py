@@ -115,7 +115,7 @@ def _not_seen(registry: Registry, group: Sequence[Mapping[str, Any]]) -> list[st
         return []
     seen = {one["step"] for one in group}
     told = {step for service in saga.effect_listers for step in saga.steps_of(service)}
-    return [node.name for node in saga.graph.nodes if node.no_return and node.name in told - seen]
+    return [node.name for node in saga.graph.nodes if node.irrevocable and node.name in told - seen]
 
 
 def _rank(registry: Registry, one: Mapping[str, Any]) -> int:

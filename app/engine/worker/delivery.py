@@ -47,7 +47,7 @@ class Delivery:
     step: str
     kind: str
     item: str
-    boot: str
+    worker_id: str
     pid: int
     carried: frozenset[str] = field(default_factory=frozenset)
     rider: NextOperation | None = None

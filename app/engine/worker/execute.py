@@ -156,7 +156,7 @@ def _execute_claimed(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> 
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
     if attempt.number > 1:
-        log_quietly(bound.info, "resumed", worker=attempt.boot)
+        log_quietly(bound.info, "resumed", worker=attempt.worker_id)
     faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
     interrupted: KeyboardInterrupt | None = (
         None  # by a person, where no worker runs it: that comes after the record
@@ -215,7 +215,7 @@ def _claim_request(
         settings,
         delivery.operation_id,
         graph.by_name[step].limits_of(kind),
-        Holder(boot=delivery.boot, pid=delivery.pid),
+        Holder(worker_id=delivery.worker_id, pid=delivery.pid),
     )
 
 
@@ -231,7 +231,7 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> ClaimRequest 
         settings,
         rider.operation_id,
         limits,
-        Holder(boot=delivery.boot, pid=delivery.pid, message=message),
+        Holder(worker_id=delivery.worker_id, pid=delivery.pid, message=message),
         apart=apart,
     )
 

@@ -57,7 +57,7 @@ def _take(
         return TransitionResult(True, OpState.WAITING)
     if row.state != OpState.RUNNING:
         return LEASE_LOST
-    if row.stop:
+    if row.stop_requested:
         return Failure(
             FailureReason.TRANSIENT,
             {"type": "StopRequested", "message": "the job has turned"},
@@ -74,10 +74,10 @@ def _take(
             move.record(HistoryEvent.LOCK_TAKEN, row, keys=list(keys))
             move.close()
         return None
-    if found.until is not None and not found.over and not move.job.cancel_wish:
+    if found.until is not None and not found.over and not move.job.cancel_requested:
         return _park(move, settings, row, found)
     attempt_writes.note_progress(
-        tx, row.id, attempt.token, {"unsettled": 1 if row.effectful else 0}
+        tx, row.id, attempt.token, {"unknown_outcomes": 1 if row.effectful else 0}
     )  # this attempt's, until it has failed
     return _refused(move, found)
 
@@ -86,10 +86,10 @@ def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> 
     recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
     values: dict[str, Any] = {
         "state": OpState.WAITING,
-        "wait": WaitReason.LOCK,
+        "wait_reason": WaitReason.LOCK,
         "due_at": case((recheck < until, recheck), else_=until),
-        "allowance": row.allowance + 1,
-        "unsettled": 0,
+        "max_attempts": row.max_attempts + 1,
+        "unknown_outcomes": 0,
     }
     attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
     if found.came_now:  # looking again is not worth a line
@@ -108,7 +108,7 @@ def _refused(move: Move, found: Blocked) -> Failure:
         "message": f"it waited too long for the lock {found.key}, held by {holder}",
     }
     return Failure(
-        FailureReason.LOCKED if move.job.cancel_wish else FailureReason.LOCK_TIMEOUT,
+        FailureReason.LOCKED if move.job.cancel_requested else FailureReason.LOCK_TIMEOUT,
         error,
         nothing_happened=True,
     )

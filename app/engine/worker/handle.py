@@ -81,7 +81,7 @@ class StepHandle:
             row = operation_reads.operation(connection, self._attempt.operation_id)
         if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
             raise LeaseLost
-        if row.stop:
+        if row.stop_requested:
             raise StopRequested
         if row.stall_s is not None and time.monotonic() - self._last_sign >= min(
             SIGN_EVERY_S, row.stall_s / 4

@@ -55,7 +55,8 @@ def run(runtime: Runtime, saga: Saga[Any], work: OperationInput, attempt: Attemp
         faults.reached(Point.BEFORE_EFFECT, work.saga, work.step, work.kind)
         with faults.inside(work.saga, work.step, work.kind):
             outcome = call(
-                Call(saga, node, context, port, work, results, own), again=attempt.unsettled > 1
+                Call(saga, node, context, port, work, results, own),
+                again=attempt.unknown_outcomes > 1,
             )
         faults.reached(Point.AFTER_EFFECT, work.saga, work.step, work.kind)
         return outcome

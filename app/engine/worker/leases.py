@@ -27,23 +27,23 @@ class HeartbeatResult:
 
 
 def renew_leases(
-    db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]
+    db: Engine, settings: Settings, worker_id: str, deliveries: Sequence[str]
 ) -> HeartbeatResult:
     """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
     if not deliveries:
         return HeartbeatResult(0, ())
     renewed = execute_single(
         db,
-        lambda tx: attempt_writes.renew_leases(tx, boot, deliveries, settings.lease_seconds),
+        lambda tx: attempt_writes.renew_leases(tx, worker_id, deliveries, settings.lease_seconds),
         name="leases.beat",
     )
     missed = set(deliveries) - renewed
     if not missed:
         return HeartbeatResult(len(renewed), ())
     with asking(db, name="leases.beat") as connection:
-        rows = operation_reads.overdue(connection, boot, missed)
+        rows = operation_reads.overdue(connection, worker_id, missed)
     overdue = (
-        (row.delivery, row.pid, "no heartbeat" if row.stalled else "past its hard limit")
+        (row.message_id, row.pid, "no heartbeat" if row.stalled else "past its hard limit")
         for row in rows
     )
     return HeartbeatResult(len(renewed), tuple(overdue))
@@ -58,10 +58,10 @@ def report_child_lost(
     """
     assert holder.message is not None, "the claim is found by the message"
     with asking(db, name="leases.lost") as connection:
-        row = operation_reads.claimed_by(connection, holder.message, holder.boot, holder.pid)
+        row = operation_reads.claimed_by(connection, holder.message, holder.worker_id, holder.pid)
     if row is None:
         return False
-    attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
+    attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unknown_outcomes)
     if row.stalled:
         said = f"no heartbeat for {row.stall_s:g} s (heartbeat_timeout)"
         failure = Failure(
@@ -76,10 +76,10 @@ def report_child_lost(
     return ended.applied
 
 
-def release_on_shutdown(db: Engine, publisher: Publishes, boot: str) -> int:
+def release_on_shutdown(db: Engine, publisher: Publishes, worker_id: str) -> int:
     """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
     with asking(db, name="leases.hand_back") as connection:
-        rows = operation_reads.held_by(connection, boot)
+        rows = operation_reads.held_by(connection, worker_id)
     given = 0
     for row in rows:
         ended = attempts.hand_back(db, row.id, row.job_id, row.token)
@@ -102,10 +102,10 @@ class WorkerProcess:
     concurrency: int
 
 
-def register_worker(db: Engine, boot: str, worker: WorkerProcess) -> None:
+def register_worker(db: Engine, worker_id: str, worker: WorkerProcess) -> None:
     """Write this worker into the register."""
     values: dict[str, Any] = {
-        "boot": boot,
+        "worker_id": worker_id,
         "host": worker.host,
         "pid": worker.pid,
         "lanes": list(worker.lanes),
@@ -114,7 +114,7 @@ def register_worker(db: Engine, boot: str, worker: WorkerProcess) -> None:
     }
 
     def work(tx: Connection) -> None:
-        if not worker_register.see_worker(tx, boot):
+        if not worker_register.see_worker(tx, worker_id):
             worker_register.add_worker(tx, values)
         catalogue.served(tx, worker.digests)
 
@@ -138,7 +138,7 @@ class AtWork:
 
 
 def worker_seen(
-    db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None
+    db: Engine, worker_id: str, digests: Sequence[str] = (), at_work: AtWork | None = None
 ) -> bool:
     """Say that this worker lives, has these definitions, and what it does.
 
@@ -146,18 +146,18 @@ def worker_seen(
     """
     columns = at_work.columns() if at_work is not None else None
     known = execute_single(
-        db, lambda tx: worker_register.see_worker(tx, boot, columns), name="leases.worker_seen"
+        db, lambda tx: worker_register.see_worker(tx, worker_id, columns), name="leases.worker_seen"
     )
     if known and digests:
         execute_single(db, lambda tx: catalogue.served(tx, digests), name="leases.worker_seen")
     return known
 
 
-def worker_stopped(db: Engine, boot: str) -> None:
+def worker_stopped(db: Engine, worker_id: str) -> None:
     """Say that this worker has ended on purpose. What nobody else has is deployed no longer: no new job is pinned to it."""
 
     def work(tx: Connection) -> None:
-        had = worker_register.stop_worker(tx, boot)
+        had = worker_register.stop_worker(tx, worker_id)
         others = worker_register.digests_of_live_workers(tx)
         catalogue.withdrawn(tx, had - others)
 

@@ -16,7 +16,7 @@ from surefoot.app.store.tables.jobs import history, idempotency_keys, inbox, job
 from surefoot.app.store.tables.locks import lock_waiters, locks
 from surefoot.app.store.tables.operations import EFFECTS_VIEW, operations
 from surefoot.app.store.tables.processes import faults_fired, leases, workers
-from surefoot.app.store.tables.reconciliation import reconciliations, rounds
+from surefoot.app.store.tables.reconciliation import periodic_runs, reconciliations
 
 __all__ = [
     "EFFECTS_VIEW",
@@ -39,9 +39,9 @@ __all__ = [
     "metadata",
     "operations",
     "outbox",
+    "periodic_runs",
     "quarantine",
     "reconciliations",
-    "rounds",
     "sessions",
     "tenants",
     "workers",

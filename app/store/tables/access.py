@@ -17,7 +17,7 @@ from surefoot.app.clock import UtcDateTime, now
 from surefoot.app.store.tables.base import Id, metadata, partial
 
 tenants = Table(
-    "tenants",
+    "surefoot_tenants",
     metadata,
     Column("id", Id, primary_key=True),
     Column("name", String(64), nullable=False, unique=True),
@@ -26,10 +26,10 @@ tenants = Table(
 
 
 api_keys = Table(
-    "api_keys",
+    "surefoot_api_keys",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("tenant_id", Id, ForeignKey("surefoot_tenants.id"), nullable=False),
     Column("name", String(64), nullable=False),
     Column("role", String(16), nullable=False),
     # also for what is not one tenant's. A column, since a role that older code does not know ends
@@ -48,11 +48,11 @@ api_keys = Table(
 
 
 sessions = Table(  # of browsers that signed in with a key: a cookie names a row, and is worth nothing when that has ended
-    "sessions",
+    "surefoot_sessions",
     metadata,
     Column("id", Id, primary_key=True),
     Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of what the cookie holds
-    Column("key_id", Id, ForeignKey("api_keys.id"), nullable=False),
+    Column("key_id", Id, ForeignKey("surefoot_api_keys.id"), nullable=False),
     Column("made_at", UtcDateTime, nullable=False, server_default=now()),
     Column(
         "seen_at", UtcDateTime, nullable=False, server_default=now()

@@ -17,12 +17,12 @@ from surefoot.app.store.types import Json
 
 # what people did, to be read later. Triggers refuse an UPDATE, and a DELETE within a year
 acts = Table(
-    "acts",
+    "surefoot_acts",
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcDateTime, nullable=False, server_default=now()),
     Column(
-        "tenant_id", Id, ForeignKey("tenants.id")
+        "tenant_id", Id, ForeignKey("surefoot_tenants.id")
     ),  # of the object; of the actor's key where the object has none
     Column("key_id", Id),  # none: at a shell of the installation's machine
     Column("actor", String(128), nullable=False),

@@ -5,17 +5,27 @@ from __future__ import annotations
 from sqlalchemy import (
     Index,
     MetaData,
+    Table,
     Uuid,
     text,
 )
 
+PREFIX = "surefoot_"  # of every table: a team's own schema may have a table `jobs`
+
+
+def _plain(_: object, table: Table) -> str:
+    """A table's name as names of its constraints and indexes have it: they are older than the prefix."""
+    return table.name.removeprefix(PREFIX)
+
+
 metadata = MetaData(
     naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
+        "plain": _plain,
+        "ix": "ix_%(plain)s_%(column_0_N_name)s",
+        "uq": "uq_%(plain)s_%(column_0_N_name)s",
+        "ck": "ck_%(plain)s_%(constraint_name)s",
+        "fk": "fk_%(plain)s_%(column_0_N_name)s",
+        "pk": "pk_%(plain)s",
     }
 )
 

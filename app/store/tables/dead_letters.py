@@ -19,11 +19,11 @@ from surefoot.app.store.tables.base import Id, metadata, partial
 from surefoot.app.store.types import Json
 
 dead_letters = Table(
-    "dead_letters",
+    "surefoot_dead_letters",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
-    Column("operation_id", Id, ForeignKey("operations.id"), nullable=False),
+    Column("job_id", Id, ForeignKey("surefoot_jobs.id"), nullable=False),
+    Column("operation_id", Id, ForeignKey("surefoot_operations.id"), nullable=False),
     Column("saga", String(64), nullable=False),
     Column("step", String(64), nullable=False),
     Column("item", String(64), nullable=False, default=""),
@@ -40,7 +40,7 @@ dead_letters = Table(
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     Column("closed_at", UtcDateTime),
     Column(
-        "tenant_id", Id, ForeignKey("tenants.id"), nullable=False
+        "tenant_id", Id, ForeignKey("surefoot_tenants.id"), nullable=False
     ),  # the job's, so that a list of letters reads no job
     Column("retried_as", Id),  # the new job that runs the ended one again
     Column(
@@ -58,13 +58,15 @@ dead_letters = Table(
     partial("ix_dead_letters_open", "tenant_id", "id", where="state = 'open'"),
     partial("ix_dead_letters_mirror", "id", where="state = 'open'"),
     partial(
-        "ix_dead_letters_redrive", "redrive_at", where="state = 'open' AND redrive_at IS NOT NULL"
+        "ix_dead_letters_redrive",
+        "redrive_at",
+        where="state = 'open' AND redrive_at IS NOT NULL",
     ),
 )
 
 
 quarantine = Table(  # messages nobody can run, kept with their reason
-    "quarantine",
+    "surefoot_quarantine",
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcDateTime, nullable=False, server_default=now()),

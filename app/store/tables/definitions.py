@@ -19,7 +19,7 @@ from surefoot.app.store.tables.base import metadata
 from surefoot.app.store.types import Json
 
 definitions = Table(  # the catalogue: what some process has had the code of
-    "definitions",
+    "surefoot_definitions",
     metadata,
     Column("digest", String(16), primary_key=True),
     Column("saga", String(64), nullable=False),
@@ -43,9 +43,9 @@ definitions = Table(  # the catalogue: what some process has had the code of
 
 
 edges = Table(  # the pinned graph and its transitive closure
-    "edges",
+    "surefoot_edges",
     metadata,
-    Column("digest", String(16), ForeignKey("definitions.digest"), nullable=False),
+    Column("digest", String(16), ForeignKey("surefoot_definitions.digest"), nullable=False),
     Column("before", String(64), nullable=False),
     Column("after", String(64), nullable=False),
     Column("direct", Boolean, nullable=False),

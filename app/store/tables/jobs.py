@@ -22,17 +22,17 @@ from surefoot.app.store.tables.base import Id, metadata, partial
 from surefoot.app.store.types import Json
 
 jobs = Table(
-    "jobs",
+    "surefoot_jobs",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("tenant_id", Id, ForeignKey("surefoot_tenants.id"), nullable=False),
     Column("saga", String(64), nullable=False),
     Column("version", Integer, nullable=False),
-    Column("digest", String(16), ForeignKey("definitions.digest"), nullable=False),
+    Column("digest", String(16), ForeignKey("surefoot_definitions.digest"), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("dir", String(8), nullable=False),
+    Column("direction", String(8), nullable=False),
     Column("cause", String(16)),
-    Column("cancel_wish", Boolean, nullable=False, default=False),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("reason", Text),  # one sentence: why it turned. Written by the turn, once
     Column("error", Json),  # {"step", "kind", "type", "message"} of what made it turn. The same
     Column(
@@ -50,10 +50,10 @@ jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("deadline_at", UtcDateTime),
     Column(
-        "late", Boolean, nullable=False, default=False
+        "deadline_missed", Boolean, nullable=False, default=False
     ),  # its deadline passed when it could not turn any more
     Column("sla_at", UtcDateTime),
-    Column("undo_by", UtcDateTime),
+    Column("undo_deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("attention_since", UtcDateTime),  # a person is asked since then
     Column("owner", String(128)),  # who has taken it on
@@ -66,28 +66,40 @@ jobs = Table(
         "state IN ('running','compensating','attention','completed','failed','cancelled')",
         name="state",
     ),
-    CheckConstraint("dir IN ('forward','back')", name="dir"),
+    CheckConstraint("direction IN ('forward','back')", name="direction"),
     # a job that ended well never turned, one that ended undone did: no path may write the other
-    CheckConstraint("state <> 'completed' OR dir = 'forward'", name="completed_forward"),
+    CheckConstraint("state <> 'completed' OR direction = 'forward'", name="completed_forward"),
     CheckConstraint(
-        "state NOT IN ('failed','cancelled','compensating') OR dir = 'back'", name="undone_back"
+        "state NOT IN ('failed','cancelled','compensating') OR direction = 'back'",
+        name="undone_back",
     ),
     Index("ix_jobs_tenant", "tenant_id", "created_at", "id"),
     Index("ix_jobs_saga", "tenant_id", "saga", "created_at", "id"),  # a list of one saga's jobs
     # a list of one state's jobs; nearly all that ended did so well, and are found by ix_jobs_tenant without it
     partial(
-        "ix_jobs_state", "tenant_id", "state", "created_at", "id", where="state <> 'completed'"
+        "ix_jobs_state",
+        "tenant_id",
+        "state",
+        "created_at",
+        "id",
+        where="state <> 'completed'",
     ),
     partial("ix_jobs_open", "id", where="state IN ('running','compensating')"),
     partial(
-        "ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"
+        "ix_jobs_deadline",
+        "deadline_at",
+        where="deadline_at IS NOT NULL AND state = 'running'",
     ),
     partial(
         "ix_jobs_sla",
         "sla_at",
         where="sla_at IS NOT NULL AND state IN ('running','compensating','attention')",
     ),
-    partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
+    partial(
+        "ix_jobs_undo_deadline",
+        "undo_deadline_at",
+        where="undo_deadline_at IS NOT NULL AND state = 'compensating'",
+    ),
     partial(
         "ix_jobs_retry_of", "retry_of", "id", where="retry_of IS NOT NULL"
     ),  # whether a job was resubmitted
@@ -99,26 +111,26 @@ Index("ix_jobs_name", tail_of(jobs.c.id))  # a person says order-7K3F
 
 
 job_tags = Table(  # the words a job is found by, once more for lists: `jobs.tags` has them in order
-    "job_tags",
+    "surefoot_job_tags",
     metadata,
-    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("tenant_id", Id, ForeignKey("surefoot_tenants.id"), nullable=False),
     Column("tag", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),  # the job's: a page is read in its order
-    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("job_id", Id, ForeignKey("surefoot_jobs.id"), nullable=False),
     PrimaryKeyConstraint("tenant_id", "tag", "created_at", "job_id"),
     Index("ix_job_tags_job", "job_id"),
 )
 
 
 idempotency_keys = Table(
-    "idempotency_keys",
+    "surefoot_idempotency_keys",
     metadata,
-    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("tenant_id", Id, ForeignKey("surefoot_tenants.id"), nullable=False),
     Column("key", String(255), nullable=False),
     Column(
         "fingerprint", String(64), nullable=False
     ),  # SHA-256 over saga name and input, not the version
-    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("job_id", Id, ForeignKey("surefoot_jobs.id"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     PrimaryKeyConstraint(
         "tenant_id", "key"
@@ -127,7 +139,7 @@ idempotency_keys = Table(
 
 
 history = Table(  # one row for each thing that happened: the timeline, the event stream and the audit at once
-    "history",
+    "surefoot_history",
     metadata,
     Column("job_id", Id, nullable=False),
     Column("seq", Integer, nullable=False),
@@ -142,15 +154,15 @@ history = Table(  # one row for each thing that happened: the timeline, the even
     Column("key_id", Id),  # of the actor's API key: names are free, and not unique
     Column("detail", Json),
     PrimaryKeyConstraint("job_id", "seq"),
-    ForeignKeyConstraint(["job_id"], ["jobs.id"]),
+    ForeignKeyConstraint(["job_id"], ["surefoot_jobs.id"]),
 )
 
 
 inbox = (
     Table(  # callbacks, signals and decisions, also those that come before their step has parked
-        "inbox",
+        "surefoot_inbox",
         metadata,
-        Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+        Column("job_id", Id, ForeignKey("surefoot_jobs.id"), nullable=False),
         Column("step", String(64), nullable=False),
         Column("item", String(64), nullable=False, default=""),
         Column("source", String(64), nullable=False),
@@ -165,10 +177,10 @@ inbox = (
 
 
 outbox = Table(  # what leaves us: webhooks, mail, replies. An operation's row is the outbox of its own message
-    "outbox",
+    "surefoot_outbox",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("job_id", Id, ForeignKey("surefoot_jobs.id"), nullable=False),
     Column("channel", String(16), nullable=False),
     Column("payload", Json, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),

@@ -14,7 +14,7 @@ from surefoot.app.store.tables.base import metadata, partial
 from surefoot.app.store.types import Json
 
 leases = Table(  # duties that one process at a time has
-    "leases",
+    "surefoot_leases",
     metadata,
     Column("name", String(64), primary_key=True),
     Column("holder", String(128), nullable=False),
@@ -24,9 +24,9 @@ leases = Table(  # duties that one process at a time has
 
 
 workers = Table(
-    "workers",
+    "surefoot_workers",
     metadata,
-    Column("boot", String(64), primary_key=True),
+    Column("worker_id", String(64), primary_key=True),
     Column("host", String(128), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("concurrency", Integer, nullable=False),
@@ -42,7 +42,7 @@ workers = Table(
 
 
 faults_fired = Table(  # how often each injected fault has fired, so that a restarted process does not start over
-    "faults_fired",
+    "surefoot_faults_fired",
     metadata,
     Column("fault", String(255), primary_key=True),
     Column("times", Integer, nullable=False),

@@ -17,12 +17,12 @@ from surefoot.app.store.tables.base import Id, metadata, partial
 from surefoot.app.store.types import Json
 
 reconciliations = Table(  # what reconciliation found: a late job, or an effect about which a service says otherwise
-    "reconciliations",
+    "surefoot_reconciliations",
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcDateTime, nullable=False, server_default=now()),
     Column(
-        "tenant_id", Id, ForeignKey("tenants.id")
+        "tenant_id", Id, ForeignKey("surefoot_tenants.id")
     ),  # the job's; the default one's where there is no job
     Column("job_id", Id),  # no foreign key: an orphan is an effect of a job that does not exist
     Column("saga", String(64), nullable=False),
@@ -61,10 +61,10 @@ reconciliations = Table(  # what reconciliation found: a late job, or an effect 
 )
 
 
-rounds = Table(  # duties that come round: when the last one began, and where it stopped
-    "rounds",
+periodic_runs = Table(  # duties that come round: when the last one began, and where it stopped
+    "surefoot_periodic_runs",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("begun_at", UtcDateTime, nullable=False),
-    Column("position", String(64), nullable=False, default=""),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("cursor", String(64), nullable=False, default=""),
 )

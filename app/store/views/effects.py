@@ -31,7 +31,7 @@ from surefoot.app.store.tables import Id, jobs
 from surefoot.app.store.views.snapshot import Snapshot, load
 
 _view = table(
-    "effects",
+    "surefoot_effects",
     column("job_id", Id),
     column("step", String),
     column("item", String),
@@ -92,7 +92,7 @@ def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list
             c.outcome,
             c.undo_state,
             c.undo_attempts,
-            jobs.c.dir,
+            jobs.c.direction,
         )
         .join_from(_view, jobs, jobs.c.id == c.job_id)
         .where(c.job_id.in_(job_ids))
@@ -107,7 +107,7 @@ def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list
             row.undo_state,
             row.undo_attempts or 0,
         )
-        found[row.job_id].append(Effect(*told, turned=row.dir == Dir.BACK))
+        found[row.job_id].append(Effect(*told, turned=row.direction == Dir.BACK))
     return found
 
 

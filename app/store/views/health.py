@@ -57,11 +57,11 @@ def oldest_ready_s(db: Engine) -> float:
 def oldest_s(connection: Connection, *, past: bool) -> float:
     """`past`: of those that wait on past their time, which have no clock any more."""
     o = operations.c
-    clock = o.queue_by.is_(None) if past else o.queue_by.is_not(None)
+    clock = o.claim_deadline_at.is_(None) if past else o.claim_deadline_at.is_not(None)
     ready = (
         select(o.ready_at, now())
-        .where(o.state == QUEUED, o.missing == ZERO, clock)
-        .order_by(o.queue_by)
+        .where(o.state == QUEUED, o.pending_dependencies == ZERO, clock)
+        .order_by(o.claim_deadline_at)
         .limit(1)
     )
     row = connection.execute(ready).one_or_none()

@@ -109,7 +109,7 @@ def _with_letters(
 
 def _may_have_letters(snapshot: Standing) -> bool:
     """An operation that is given up turns its job, or holds it: any other job need not be asked."""
-    return snapshot.job.dir == Dir.BACK or snapshot.job.state == JobState.ATTENTION
+    return snapshot.job.direction == Dir.BACK or snapshot.job.state == JobState.ATTENTION
 
 
 def brief(snapshot: Standing, effects: Sequence[Effect], again: Rerun | None) -> dict[str, Any]:
@@ -212,14 +212,14 @@ def _word(op: Operation | None) -> str:
 
 
 def _undo_word(op: Operation) -> str:
-    if op.decided == Resolution.WAIVED:
+    if op.resolution == Resolution.WAIVED:
         return str(Resolution.WAIVED)
     return "not_needed" if op.state == OpState.SKIPPED else _word(op)
 
 
 def _progress(snapshot: Standing) -> dict[str, Any]:
     """How far it is in its direction, 0 to 1, and what is going on in a few words."""
-    back = snapshot.job.dir == Dir.BACK
+    back = snapshot.job.direction == Dir.BACK
     ops = snapshot.undos if back else snapshot.actions
     finished = sum(op.done for op in ops)
     running = [op for op in ops if op.state == OpState.RUNNING]
@@ -265,7 +265,7 @@ def _queue(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
         select(literal_column("1"))
         .where(
             o.state == literal_column("'queued'"),
-            o.missing == literal_column("0"),
+            o.pending_dependencies == literal_column("0"),
             o.lane == first.lane,
             o.kind != Kind.UNDO,
         )
@@ -341,7 +341,7 @@ def briefs(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """These rows of `job_rows` as `brief` shows them: a fixed number of statements."""
     shown = load_many(connection, rows)
     effects = effects_of(
-        connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK]
+        connection, [snapshot.job.id for snapshot in shown if snapshot.job.direction == Dir.BACK]
     )
     again = reruns_of(connection, [snapshot.job.id for snapshot in shown if snapshot.ended])
     return [
@@ -498,8 +498,8 @@ def _state_filter(state: JobState) -> ColumnElement[bool]:
     busy = some(
         or_(
             o.state == "running",
-            and_(o.state == "queued", o.missing == 0),
-            and_(o.state == OpState.WAITING, o.wait.in_(BUSY)),
+            and_(o.state == "queued", o.pending_dependencies == 0),
+            and_(o.state == OpState.WAITING, o.wait_reason.in_(BUSY)),
         )
     )
     parked = and_(some(o.state == OpState.WAITING), not_(busy))

@@ -30,16 +30,16 @@ _ENDED = ", ".join(f"'{state}'" for state in ENDED)
 # Two things are said so that no index but the job's own can be used for them (`statements.STATE`): the state of its operation, its tenant.
 _QUERY = f"""
 SELECT j.state AS state, j.created_at AS created_at, j.rev AS rev, sum(o.fence) AS fences, {{joined}} AS moving,
-  EXISTS (SELECT 1 FROM api_keys k WHERE k.id = {{key}} AND k.revoked_at IS NULL) AS key_is_good,
+  EXISTS (SELECT 1 FROM surefoot_api_keys k WHERE k.id = {{key}} AND k.revoked_at IS NULL) AS key_is_good,
   CASE WHEN j.state = 'running' AND coalesce(sum(o.fence), 0) = 0 THEN (
     SELECT count(*) FROM (
-      SELECT 1 FROM operations q,
-        (SELECT f.lane AS lane, f.ready_at AS ready_at FROM operations f
-         WHERE f.job_id = {{job}} AND f.kind = 'action' AND f.state || '' = 'queued' AND f.missing = 0
+      SELECT 1 FROM surefoot_operations q,
+        (SELECT f.lane AS lane, f.ready_at AS ready_at FROM surefoot_operations f
+         WHERE f.job_id = {{job}} AND f.kind = 'action' AND f.state || '' = 'queued' AND f.pending_dependencies = 0
          ORDER BY f.ready_at, f.id LIMIT 1) first
-      WHERE q.state = 'queued' AND q.missing = 0 AND q.lane = first.lane AND q.kind <> 'undo' AND q.ready_at < first.ready_at
+      WHERE q.state = 'queued' AND q.pending_dependencies = 0 AND q.lane = first.lane AND q.kind <> 'undo' AND q.ready_at < first.ready_at
       LIMIT {QUEUE_ROWS}) ahead) END AS ahead
-FROM jobs j LEFT JOIN operations o ON o.job_id = j.id AND j.state NOT IN ({_ENDED})
+FROM surefoot_jobs j LEFT JOIN surefoot_operations o ON o.job_id = j.id AND j.state NOT IN ({_ENDED})
 WHERE j.id = {{job}} AND ({{anybody}} OR (j.tenant_id = {{tenant}}) IS TRUE)
 GROUP BY j.id
 """  # noqa: S608 - made of constants

@@ -103,7 +103,7 @@ def _compensation(node: Node) -> dict[str, Any]:
             "why": None,
         }
     why = "nothing to undo"
-    if node.no_return:
+    if node.irrevocable:
         why = "the point of no return" if node.pivot else "after the point of no return"
     fidelity = "irreversible" if node.irreversible else None
     return {

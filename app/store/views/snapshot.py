@@ -30,9 +30,9 @@ class JobRow:
     version: int
     digest: str
     state: str
-    dir: str
+    direction: str
     cause: str | None
-    cancel_wish: bool
+    cancel_requested: bool
     reason: str | None
     error: dict[str, Any] | None
     trouble: dict[str, Any] | None
@@ -44,8 +44,8 @@ class JobRow:
     traceparent: str | None
     created_at: datetime
     deadline_at: datetime | None
-    late: bool
-    undo_by: datetime | None
+    deadline_missed: bool
+    undo_deadline_at: datetime | None
     finished_at: datetime | None
     attention_since: datetime | None
     owner: str | None
@@ -63,23 +63,23 @@ class Operation:
     item: str
     lane: str
     state: str
-    missing: int
+    pending_dependencies: int
     ready_at: datetime | None
     sent_at: datetime | None
-    queue_by: datetime | None
-    stall_at: datetime | None
-    boot: str | None
+    claim_deadline_at: datetime | None
+    heartbeat_deadline_at: datetime | None
+    worker_id: str | None
     attempts: int
-    allowance: int
+    max_attempts: int
     started: bool
-    no_return: bool
-    unsettled: int
-    stop: bool
+    irrevocable: bool
+    unknown_outcomes: int
+    stop_requested: bool
     due_at: datetime | None
-    wait: str | None
+    wait_reason: str | None
     error: dict[str, Any] | None
     progress: dict[str, Any] | None
-    decided: str | None
+    resolution: str | None
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -90,7 +90,7 @@ class Operation:
     @property
     def in_line(self) -> bool:
         """Ready and waiting for a worker. What is queued behind another operation of its chain is not."""
-        return self.state == OpState.QUEUED and self.missing == 0
+        return self.state == OpState.QUEUED and self.pending_dependencies == 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Standing:
         busy = any(
             op.state == OpState.RUNNING
             or op.in_line
-            or (op.state == OpState.WAITING and op.wait in BUSY)
+            or (op.state == OpState.WAITING and op.wait_reason in BUSY)
             for op in self.operations
         )
         parked = any(op.state == OpState.WAITING for op in self.operations)
@@ -143,8 +143,8 @@ class Standing:
     def past_return(self) -> Operation | None:
         """The operation after whose start there is no way back, as `engine.turn.past_return` decides it; None: it can turn."""
         for op in self.operations:
-            settled = op.state in (OpState.RUNNING, OpState.COMPLETED) or op.unsettled > 0
-            if op.kind == Kind.CONFIRM or (op.no_return and op.kind == Kind.ACTION and settled):
+            settled = op.state in (OpState.RUNNING, OpState.COMPLETED) or op.unknown_outcomes > 0
+            if op.kind == Kind.CONFIRM or (op.irrevocable and op.kind == Kind.ACTION and settled):
                 return op
         return None
 
@@ -153,7 +153,7 @@ class Standing:
         """Whether a cancel would turn the job now."""
         return (
             self.job.state == JobState.RUNNING
-            and self.job.dir == Dir.FORWARD
+            and self.job.direction == Dir.FORWARD
             and self.past_return is None
         )
 

@@ -109,7 +109,7 @@ def unread(connection: Connection) -> list[Unread]:
     """What waits because no code that came by could read its data, by saga and step."""
     rows = (
         select(o.step, o.error, o.job_id)
-        .where(o.state == WAITING, o.wait == WaitReason.UNREADABLE)
+        .where(o.state == WAITING, o.wait_reason == WaitReason.UNREADABLE)
         .limit(COUNTED_ROWS)
         .subquery()
     )
@@ -203,11 +203,11 @@ def lanes(connection: Connection) -> list[Lane]:
         True,
         False,
     ):  # those that wait past their time have no clock any more: they are the oldest
-        clock = o.queue_by.is_(None) if waits_on else o.queue_by.is_not(None)
+        clock = o.claim_deadline_at.is_(None) if waits_on else o.claim_deadline_at.is_not(None)
         ready = select(o.lane, o.kind, o.ready_at).where(
-            o.state == QUEUED, o.missing == ZERO, clock
+            o.state == QUEUED, o.pending_dependencies == ZERO, clock
         )
-        few = ready.order_by(o.queue_by).limit(COUNTED_ROWS).subquery()
+        few = ready.order_by(o.claim_deadline_at).limit(COUNTED_ROWS).subquery()
         undo = (few.c.kind == literal_column("'undo'", String)).label("undo")
         rows = connection.execute(
             select(few.c.lane, undo, func.count(), func.min(few.c.ready_at), now()).group_by(

@@ -21,7 +21,7 @@ ROWS = 200
 class Worker:
     """A worker process. `live`: it has not stopped and was seen lately."""
 
-    boot: str
+    worker_id: str
     host: str
     pid: int
     concurrency: int
@@ -45,7 +45,7 @@ def register(connection: Connection) -> list[Worker]:
     )
     return [
         Worker(
-            r.boot,
+            r.worker_id,
             r.host,
             r.pid,
             r.concurrency,
@@ -70,7 +70,7 @@ def workers_view(db: Engine) -> dict[str, Any]:
     }
     items = [
         {
-            "id": w.boot,
+            "id": w.worker_id,
             "host": w.host,
             "pid": w.pid,
             "concurrency": w.concurrency,

@@ -155,7 +155,8 @@ def test_given_sessions_when_listed_then_in_the_order_of_an_index(
         plan = plan_of(
             connection, asked, without=("seqscan", "bitmapscan", "hashjoin", "mergejoin")
         )
-    assert served(plan, "ix_sessions_open_key" if whose == "one key's" else "ix_sessions_open"), (
-        plan
-    )
+    assert served(
+        plan,
+        "ix_sessions_open_key" if whose == "one key's" else "ix_sessions_open",
+    ), plan
     assert not sorts(plan), plan

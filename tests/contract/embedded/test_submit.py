@@ -275,7 +275,7 @@ def test_given_our_tables_in_a_schema_of_their_own_when_submitted_then_theirs_ar
     assert ref.read().state == "pending"
     with team.connect() as tx:
         assert tx.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 2
-        assert tx.execute(text("SELECT count(*) FROM durable.jobs")).scalar_one() == 1
+        assert tx.execute(text("SELECT count(*) FROM durable.surefoot_jobs")).scalar_one() == 1
     clients.close()
     db.dispose()
     team.dispose()

@@ -41,7 +41,7 @@ def test_given_a_fork_of_brief_steps_then_two_messages_do_all_of_it_and_what_is_
     assert service.steps() == [*MEMBERS, "join", "after"]
     rows = {step: world.operation(job, step) for step in FORK}
     assert {row.attempts for row in rows.values()} == {1}
-    assert [rows[step].delivery for step in FORK] == [rows["a"].id] * 3 + [rows["d"].id] * 5
+    assert [rows[step].message_id for step in FORK] == [rows["a"].id] * 3 + [rows["d"].id] * 5
 
 
 def test_given_packs_then_all_their_members_count_as_sent_and_are_not_rung_again(
@@ -121,12 +121,12 @@ def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(
         world.deliver(first)
     world.before_rider = None
     row = world.operation(job, "b")
-    assert (row.state, row.delivery) == ("running", first.message.operation_id)
+    assert (row.state, row.message_id) == ("running", first.message.operation_id)
     assert leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
-        Holder(boot=BOOT, pid=1, message=first.message.operation_id),
+        Holder(worker_id=BOOT, pid=1, message=first.message.operation_id),
         "SIGKILL",
     )
     world.deliver(first)

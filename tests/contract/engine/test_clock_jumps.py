@@ -54,7 +54,7 @@ def test_given_a_worker_that_dies_when_the_clock_has_jumped_back_then_another_ta
     assert world.sweep().get("expired") is None
     world.let_pass(LEASE_S + 1)
     assert world.sweep()["expired"] == 1
-    new = world.claim(job, "left", boot="other")
+    new = world.claim(job, "left", worker_id="other")
     assert new is not None and new.fence > dead.fence
     jump_back(world)
     assert not world.complete(dead, "from the grave").applied

@@ -93,7 +93,7 @@ def test_given_queued_confirmations_when_cancelled_then_it_is_too_late_and_the_j
         not decision.applied
         and decision.message == "Too late to cancel: every step is done and is being confirmed."
     )
-    assert world.job(job).cancel_wish
+    assert world.job(job).cancel_requested
     lands_confirmed(world, service, job)
 
 
@@ -105,7 +105,7 @@ def test_given_a_confirmation_that_waits_for_its_next_try_when_cancelled_then_it
     world.drain()
     assert (
         world.operation(job, "a", "confirm").state == "waiting"
-        and world.operation(job, "a", "confirm").unsettled == 0
+        and world.operation(job, "a", "confirm").unknown_outcomes == 0
     )
     assert not world.cancel(job).applied
     lands_confirmed(world, service, job)
@@ -117,7 +117,7 @@ def test_given_queued_confirmations_when_the_deadline_passes_then_the_job_is_lat
     job = about_to_confirm(world, deadline_s=600)
     world.let_pass(601)
     world.sweep()
-    assert (world.job(job).late, world.job(job).dir) == (True, "forward")
+    assert (world.job(job).deadline_missed, world.job(job).direction) == (True, "forward")
     lands_confirmed(world, service, job)
 
 
@@ -129,7 +129,7 @@ def test_given_queued_confirmations_when_the_job_is_late_by_its_sla_then_a_perso
     world.sweep()
     assert (
         world.state(job),
-        world.job(job).dir,
+        world.job(job).direction,
         [letter.why for letter in world.letters(job)],
     ) == ("attention", "forward", ["late"])
     world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "seen"))

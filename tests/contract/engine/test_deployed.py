@@ -43,12 +43,12 @@ def world(ready_url: str) -> Iterator[World]:
     made.db.dispose()
 
 
-def start(world: World, boot: str, saga: Saga[Any]) -> None:
+def start(world: World, worker_id: str, saga: Saga[Any]) -> None:
     """A worker with this code signs on."""
     register(world.db, [saga])
     leases.register_worker(
         world.db,
-        boot,
+        worker_id,
         WorkerProcess(host="here", pid=1, lanes=["parcels"], digests=[saga.digest], concurrency=1),
     )
 
@@ -72,10 +72,10 @@ def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition
 def test_given_all_workers_replaced_and_put_back_then_new_jobs_get_the_old_definition(
     world: World,
 ) -> None:
-    for boot, saga, before in (("one", OLD, ""), ("two", NEW, "one"), ("three", OLD, "two")):
+    for worker_id, saga, before in (("one", OLD, ""), ("two", NEW, "one"), ("three", OLD, "two")):
         if before:
             leases.worker_stopped(world.db, before)
-        start(world, boot, saga)
+        start(world, worker_id, saga)
         assert pinned(world) == saga.digest
     leases.worker_stopped(world.db, "three")
     assert pinned(world) == OLD.digest, "nobody is there: what workers had last"

@@ -101,7 +101,7 @@ def not_taken(world: World) -> str:
 
 def not_released(world: World) -> str:
     job = world.submit()
-    of_job(world, job, "first", state="pending", missing=0)
+    of_job(world, job, "first", state="pending", pending_dependencies=0)
     world.broker.waiting.clear()
     return job
 
@@ -169,7 +169,10 @@ CASES: dict[type, tuple[Callable[[World], str], Callable[[World, str], bool]]] =
     Timers: (backing_off, in_broker),
     Deadlines: (past_its_deadline, event("compensation_started")),
     UndoDeadlines: (undone_too_slowly, lambda world, job: world.state(job) == "attention"),
-    Unclaimed: (not_taken, lambda world, job: world.operation(job, "first").queue_by is None),
+    Unclaimed: (
+        not_taken,
+        lambda world, job: world.operation(job, "first").claim_deadline_at is None,
+    ),
     Stranded: (not_released, event("requeued_by_sweep")),
     Idle: (not_ended, ended),
     Redrives: (dated, lambda world, job: world.letters(job, "closed") != []),

@@ -33,7 +33,17 @@ def revision(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def db(store_url: str, revision: str) -> Iterator[Engine]:
     """The tables of that release, without rows."""
-    db = open_engine(store_url)
+    yield from _of_release(store_url, revision)
+
+
+@pytest.fixture
+def postgres_db(fresh_postgres: str, revision: str) -> Iterator[Engine]:
+    """The same on PostgreSQL, where processes of that release go on after the migration."""
+    yield from _of_release(fresh_postgres, revision)
+
+
+def _of_release(url: str, revision: str) -> Iterator[Engine]:
+    db = open_engine(url)
     earlier_store.restore(db, revision, "schema")
     assert current(db) == revision
     yield db
@@ -96,9 +106,10 @@ def test_given_a_store_of_the_release_before_when_migrated_then_its_jobs_end_as_
 
 
 def test_given_rows_of_the_release_before_when_written_after_the_migration_then_they_are_served(
-    db: Engine, revision: str
+    postgres_db: Engine, revision: str
 ) -> None:
     """As by a worker that has not been replaced yet: what is new has a default or may be absent."""
+    db = postgres_db
     assert upgrade(db) == (revision, head())
     earlier_store.restore(db, revision, "rows")
     world, kept = reopened(db, revision)

@@ -98,7 +98,7 @@ def test_given_a_step_that_failed_for_good_when_it_had_its_effect_then_not_tried
     job_id = planned(world, "book", after_effect(said))
     assert world.land(job_id) == "failed"
     row, job = world.operation(job_id, "book"), world.job(job_id)
-    assert (row.state, row.attempts, row.unsettled, row.error["type"]) == (
+    assert (row.state, row.attempts, row.unknown_outcomes, row.error["type"]) == (
         "failed",
         1,
         1,

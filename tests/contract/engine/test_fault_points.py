@@ -113,9 +113,9 @@ def test_given_an_error_after_the_effect_then_the_outcome_is_unknown_and_the_nex
         for task in ("diamond.first", "diamond.left"):
             world.deliver(world.next(task))
         row = world.operation(job, "left")
-        assert (row.state, row.unsettled, row.error["type"]) == ("waiting", 1, "Injected")
+        assert (row.state, row.unknown_outcomes, row.error["type"]) == ("waiting", 1, "Injected")
         assert deliver_until_done(world, job) == "completed"
-    assert world.operation(job, "left").unsettled == 0
+    assert world.operation(job, "left").unknown_outcomes == 0
     assert service.steps().count("left") == 1
 
 

@@ -67,7 +67,7 @@ def dead_attempt(world: World) -> str:
         running = {
             "state": "running",
             "token": f"t{job}",
-            "boot": "gone",
+            "worker_id": "gone",
             "attempts": 1,
             "fence": 1,
         }
@@ -75,7 +75,7 @@ def dead_attempt(world: World) -> str:
         tx.execute(
             update(operations)
             .where(o.job_id == job, o.step == "first")
-            .values(**running, lease_until=at, hard_at=at)
+            .values(**running, lease_until=at, hard_deadline_at=at)
         )
     world.broker.waiting.clear()
     return job

@@ -59,7 +59,7 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)
     world.sweep()
-    new = world.claim(job, "left", boot="other")
+    new = world.claim(job, "left", worker_id="other")
     assert new is not None and new.fence > old.fence
     assert not world.complete(old, "from the grave").applied
     assert not attempts.fail(
@@ -90,7 +90,7 @@ def test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_fo
     assert "late_result_refused" not in " ".join(world.events(job))
     assert (
         world.events(job).count("completed left") == 1
-        and world.operation(job, "commit").missing == 1
+        and world.operation(job, "commit").pending_dependencies == 1
     )
     assert world.land(job) == "completed"
 
@@ -104,7 +104,7 @@ def test_given_a_worker_that_slept_in_its_step_when_another_has_it_then_its_resu
     def sleeps(ctx: Context) -> str:
         world.let_pass(LEASE_S + 1)
         world.sweep()
-        taken.append(world.claim(job, "left", boot="other"))
+        taken.append(world.claim(job, "left", worker_id="other"))
         return "from the grave"
 
     service.script["left", "action"] = [sleeps]
@@ -196,18 +196,18 @@ def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_messa
         world.db,
         world.settings,
         world.broker,
-        Holder(boot=BOOT, pid=77, message=held.operation_id),
+        Holder(worker_id=BOOT, pid=77, message=held.operation_id),
         "SIGKILL",
     )
     assert not worker_leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
-        Holder(boot=BOOT, pid=77, message=held.operation_id),
+        Holder(worker_id=BOOT, pid=77, message=held.operation_id),
         "SIGKILL",
     )
     row = world.operation(job, "left")
-    assert (row.state, row.attempts, row.unsettled) == ("queued", 1, 1)
+    assert (row.state, row.attempts, row.unknown_outcomes) == ("queued", 1, 1)
     world.deliver(rung)
     assert world.operation(job, "left").state == "completed"
     assert world.land(job) == "completed"
@@ -224,7 +224,7 @@ def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_it
             world.db,
             world.settings,
             world.broker,
-            Holder(boot=BOOT, pid=1, message=held.operation_id),
+            Holder(worker_id=BOOT, pid=1, message=held.operation_id),
             "SIGKILL",
         )
     assert world.claim(job, "left") is None
@@ -239,7 +239,7 @@ def test_given_a_shutdown_then_what_runs_is_handed_back_and_no_attempt_is_used(
     assert world.claim(job, "left") is not None
     assert worker_leases.release_on_shutdown(world.db, world.broker, BOOT) == 1
     row = world.operation(job, "left")
-    assert row.state == "queued" and row.allowance - row.attempts == 5
+    assert row.state == "queued" and row.max_attempts - row.attempts == 5
     assert world.land(job) == "completed"
 
 
@@ -308,7 +308,7 @@ def test_given_the_last_two_parallel_steps_finish_together_then_the_join_is_rele
 def test_given_many_workers_claim_one_operation_then_exactly_one_has_it(world: World) -> None:
     job = ready_to_fork(world)
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(lambda n: world.claim(job, "left", boot=f"w{n}"), range(8)))
+        got = list(pool.map(lambda n: world.claim(job, "left", worker_id=f"w{n}"), range(8)))
     assert sum(a is not None for a in got) == 1
     world.let_pass(LEASE_S + 1)
     world.sweep()

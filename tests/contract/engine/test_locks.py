@@ -133,7 +133,7 @@ def first_step(world: World, job_id: str) -> Any:
 
 def wait_of(world: World, job_id: str, step: str = "work") -> tuple[str, str | None]:
     row = world.operation(job_id, step)
-    return row.state, row.wait
+    return row.state, row.wait_reason
 
 
 @both
@@ -157,7 +157,7 @@ def test_given_a_held_key_when_another_job_comes_then_it_waits_without_an_attemp
     performed = first_step(world, two)
     row = world.operation(two, "work")
     assert performed.verdict == "parked"
-    assert (row.state, row.wait, row.allowance - row.attempts, row.unsettled) == (
+    assert (row.state, row.wait_reason, row.max_attempts - row.attempts, row.unknown_outcomes) == (
         "waiting",
         "lock",
         2,
@@ -437,7 +437,8 @@ def claim(world: World, job_id: str) -> attempt.Attempt:
     row = world.operation(job_id, "work")
     limits = world.registry.get("polite").graph.by_name["work"].limits  # type: ignore[union-attr]
     got = claiming.claim(
-        world.db, claiming.claim_request(world.settings, row.id, limits, Holder(boot=BOOT, pid=1))
+        world.db,
+        claiming.claim_request(world.settings, row.id, limits, Holder(worker_id=BOOT, pid=1)),
     )
     assert got is not None
     return got
@@ -451,9 +452,9 @@ def test_given_a_worker_dead_between_claim_and_lock_when_the_next_finds_it_held_
     first_step(world, one)
     world.let_pass(LEASE_S + 1)
     world.sweep()
-    assert world.operation(two, "work").unsettled == 1
+    assert world.operation(two, "work").unknown_outcomes == 1
     first_step(world, two)
-    assert world.operation(two, "work").unsettled == 0
+    assert world.operation(two, "work").unknown_outcomes == 0
     world.cancel(two)
     assert (world.state(two), world.operation(two, "work", "undo")) == ("cancelled", None)
     world.drain()

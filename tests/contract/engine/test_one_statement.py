@@ -36,12 +36,12 @@ TABLES: dict[Table, tuple[Any, ...]] = {
     dead_letters: (dead_letters.c.step, dead_letters.c.kind),
     job_tags: (job_tags.c.tag,),
 }
-OWN = {"id", "job_id", "operation_id", "tenant_id", "token", "delivery"}  # each world has its own
+OWN = {"id", "job_id", "operation_id", "tenant_id", "token", "message_id"}  # each world has its own
 COUNTED = "rev"  # grows with every write of the job: how many there are is no promise
 SPANS = (
-    ("lease_until", "hard_at"),
-    ("lease_until", "stall_at"),
-    ("ready_at", "queue_by"),
+    ("lease_until", "hard_deadline_at"),
+    ("lease_until", "heartbeat_deadline_at"),
+    ("ready_at", "claim_deadline_at"),
     ("created_at", "sla_at"),
 )
 
@@ -134,7 +134,7 @@ def rows_of(world: World, job_id: str) -> Rows:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    if row.get("missing"):
+    if row.get("pending_dependencies"):
         row["state"] = (
             "waits for others"  # `queued` if a message before it carries it, else `pending`: nothing asks which
         )

@@ -26,8 +26,10 @@ from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.world import BOOT, LEASE_S, Participant, Thing, World
 
 
-def held(world: World, job: str, step: str = "left", *, boot: str = BOOT, pid: int = 1) -> Attempt:
-    attempt = world.claim(job, step, boot=boot, pid=pid)
+def held(
+    world: World, job: str, step: str = "left", *, worker_id: str = BOOT, pid: int = 1
+) -> Attempt:
+    attempt = world.claim(job, step, worker_id=worker_id, pid=pid)
     assert attempt is not None
     return attempt
 
@@ -38,7 +40,7 @@ def lost_to_another(world: World, job: str) -> tuple[Attempt, Attempt]:
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)
     world.sweep()
-    return old, held(world, job, boot="other")
+    return old, held(world, job, worker_id="other")
 
 
 # --- workers -----------------------------------------------------------------------------------------------------
@@ -70,7 +72,7 @@ def test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goe
         world.db,
         world.settings,
         world.broker,
-        Holder(boot=BOOT, pid=77, message=first.operation_id),
+        Holder(worker_id=BOOT, pid=77, message=first.operation_id),
         "SIGKILL",
     )
     row = world.operation(job, "left")
@@ -84,7 +86,7 @@ def test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_i
 ) -> None:
     job = ready_to_fork(world)
     held(world, job)
-    assert world.cancel(job).applied and world.operation(job, "left").stop
+    assert world.cancel(job).applied and world.operation(job, "left").stop_requested
     assert leases.release_on_shutdown(world.db, world.broker, BOOT) == 1
     assert world.operation(job, "left").state == "abandoned"
     assert world.land(job) == "cancelled"
@@ -99,7 +101,7 @@ def test_given_a_zombie_that_parks_then_the_one_that_runs_is_left_alone(world: W
     old, new = lost_to_another(world, job)
     assert not attempts.park(world.db, old, 5).applied
     row = world.operation(job, "left")
-    assert (row.state, row.token, row.allowance) == ("running", new.token, 5)
+    assert (row.state, row.token, row.max_attempts) == ("running", new.token, 5)
     assert "late_result_refused" in world.events(job)
     assert world.complete(new, "fresh").applied
     assert world.land(job) == "completed"
@@ -155,7 +157,7 @@ def test_given_a_relay_that_saw_a_lease_run_out_when_it_is_renewed_or_taken_befo
     assert leases.renew_leases(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
     assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).applied
     world.let_pass(LEASE_S + 1)
-    new = held(world, job, boot="other")
+    new = held(world, job, worker_id="other")
     world.let_pass(LEASE_S + 1)  # also the new one's has run out: it is not the one that was seen
     assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).applied
     row = world.operation(job, "left")
@@ -244,7 +246,7 @@ def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_ref
     with pytest.raises(Conflict, match="running and goes on by itself"):
         DECISIONS[decision](world.db, letter, "anna", "w", **more)
     row = world.operation(job, "left")
-    assert (row.state, row.token, row.decided) == ("running", attempt.token, None)
+    assert (row.state, row.token, row.resolution) == ("running", attempt.token, None)
     assert world.complete(attempt, "done").applied
     with world.db.begin() as tx:
         assert dead_letters.close(tx, letter, resolution="discarded", actor="test", why="seen")
@@ -258,7 +260,7 @@ def test_given_a_letter_that_holds_no_job_when_decided_then_refused(world: World
     for decision in (decisions.retry, decisions.mark_done, decisions.waive):
         with pytest.raises(Conflict, match="holds no job"):
             decision(world.db, letter, "anna", "w")
-    assert world.operation(job, "left").decided is None
+    assert world.operation(job, "left").resolution is None
     assert world.land(job) == "completed"
 
 

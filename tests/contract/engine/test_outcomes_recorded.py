@@ -167,7 +167,7 @@ def test_given_whatever_a_step_raises_when_it_ends_then_it_is_recorded_as_what_i
     row = shared.operation(attempt_of(shared, said), "first")
     assert (row.state, row.attempts, row.error["type"]) == (state, 1, kind)
     assert words in row.error["message"]
-    assert row.unsettled == (0 if state == "failed" or kind == "NothingSent" else 1)
+    assert row.unknown_outcomes == (0 if state == "failed" or kind == "NothingSent" else 1)
 
 
 def test_given_ctrl_c_where_no_worker_runs_it_when_raised_then_recorded_and_it_goes_on_up(
@@ -176,7 +176,7 @@ def test_given_ctrl_c_where_no_worker_runs_it_when_raised_then_recorded_and_it_g
     with pytest.raises(KeyboardInterrupt):
         attempt_of(shared, KeyboardInterrupt())
     (row,) = rows_of(shared, "KeyboardInterrupt")
-    assert (row.state, row.attempts, row.unsettled) == (OpState.WAITING, 1, 1)
+    assert (row.state, row.attempts, row.unknown_outcomes) == (OpState.WAITING, 1, 1)
 
 
 def test_given_a_time_beyond_all_calendars_past_the_saga_language_when_parked_then_the_longest_is_kept(
@@ -185,7 +185,7 @@ def test_given_a_time_beyond_all_calendars_past_the_saga_language_when_parked_th
     endless = NotYet(1)
     object.__setattr__(endless, "after", LONGEST_S)
     row = shared.operation(attempt_of(shared, endless), "first")
-    assert (row.state, row.wait, row.error) == (OpState.WAITING, "not_yet", None)
+    assert (row.state, row.wait_reason, row.error) == (OpState.WAITING, "not_yet", None)
 
 
 @pytest.mark.parametrize("broken", ["folder", "streams", "log"])
@@ -213,7 +213,7 @@ def test_given_a_process_that_the_step_broke_when_it_fails_then_recorded_all_the
     finally:
         os.chdir(here)
         monkeypatch.undo()
-    assert (row.state, row.attempts, row.error["type"], row.unsettled) == (
+    assert (row.state, row.attempts, row.error["type"], row.unknown_outcomes) == (
         OpState.FAILED,
         1,
         "Rejected",

@@ -101,7 +101,7 @@ def test_given_attempts_that_sent_nothing_then_a_limit_of_attempts_does_not_coun
     assert (
         row.state in ("waiting", "queued")
         and row.attempts > 5
-        and row.allowance - row.attempts == 5
+        and row.max_attempts - row.attempts == 5
     )
     away(world, job, 400)
     assert world.land(job) == "failed"
@@ -174,7 +174,7 @@ def test_given_a_persons_retry_then_its_time_and_its_wait_for_a_worker_begin_ane
     world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "it is back"))
     row = world.operation(job, "ship")
     assert (row.failing_since, row.failures) == (None, 0)
-    assert row.queue_by > row.ready_at
+    assert row.claim_deadline_at > row.ready_at
     away(world, job, 900)
     assert world.state(job) == "running"
     service.script.clear()

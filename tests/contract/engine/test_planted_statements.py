@@ -53,7 +53,7 @@ def emptied(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
     for name in ("registry", "saga", "runs_on"):  # a test that fails leaves what it changed
         monkeypatch.setattr(shared, name, getattr(shared, name))
     with shared.db.begin() as tx:
-        tx.execute(text("TRUNCATE jobs CASCADE"))
+        tx.execute(text("TRUNCATE surefoot_jobs CASCADE"))
     shared.service.__dict__.update(Participant().__dict__)
     shared.broker.waiting.clear()
     return shared
@@ -64,7 +64,7 @@ def a_ride_takes_only_what_is_there_for_it(world: World, service: Participant) -
     world.saga, world.runs_on = "fork", True
     job = world.submit()
     batch, other = world.next(), world.next()
-    taken = world.claim(job, "b", boot="other")
+    taken = world.claim(job, "b", worker_id="other")
     assert taken is not None
     world.deliver(batch)
     assert world.operation(job, "b").token == taken.token, "the ride took what another runs"

@@ -84,7 +84,7 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
         world.deliver(rung)
     world.before_rider = None
     row = world.operation(job, "b")
-    assert (row.state, row.delivery) == ("running", rung.message.operation_id)
+    assert (row.state, row.message_id) == ("running", rung.message.operation_id)
     world.let_pass(1.5)
     assert (
         leases.renew_leases(world.db, world.settings, BOOT, [rung.message.operation_id]).renewed
@@ -94,7 +94,7 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
         world.db,
         world.settings,
         world.broker,
-        Holder(boot=BOOT, pid=1, message=rung.message.operation_id),
+        Holder(worker_id=BOOT, pid=1, message=rung.message.operation_id),
         "SIGKILL",
     )
     assert world.operation(job, "b").state == "queued"

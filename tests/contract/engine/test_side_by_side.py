@@ -110,7 +110,7 @@ def test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_relea
     ended = [future.result() for future in started]
     assert sorted(len(one.released) for one in ended) == [0, 1]
     row = world.operation(job, "commit")
-    assert (row.missing, row.state, row.attempts) == (
+    assert (row.pending_dependencies, row.state, row.attempts) == (
         0,
         "running" if rides else "queued",
         int(rides),
@@ -154,7 +154,7 @@ def test_given_a_turn_under_way_when_a_step_is_claimed_then_nobody_has_it(world:
 def test_given_a_step_claimed_by_two_at_once_then_the_second_finds_it_taken(world: World) -> None:
     job = forked(world)
     left = world.operation(job, "left").id
-    with beside(world, lambda: world.claim(job, "left", boot="other")) as (tx, start):
+    with beside(world, lambda: world.claim(job, "left", worker_id="other")) as (tx, start):
         assert (
             attempt_writes.claim_operation(tx, ClaimRequest(left, BOOT, 1, left, LEASE_S, 60.0))
             is not None

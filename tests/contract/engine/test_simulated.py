@@ -102,7 +102,7 @@ def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(
     kept, expected = rows(store), rows(in_memory)
     for table in TABLES:
         assert alike(kept[table.name], expected[table.name]), table.name
-    assert expected["history"] and there.answers["ok"]
+    assert expected["surefoot_history"] and there.answers["ok"]
 
 
 @pytest.mark.parametrize("mistake", KNOWN)

@@ -55,7 +55,7 @@ def claim(world: World, job: str) -> Attempt:
             world.settings,
             operation_id(job, "crunch", "", "action"),
             limits,
-            Holder(boot=BOOT, pid=7),
+            Holder(worker_id=BOOT, pid=7),
         ),
     )
     assert held is not None
@@ -71,7 +71,7 @@ def killed(world: World, held: Attempt) -> bool:
         world.db,
         world.settings,
         world.broker,
-        Holder(boot=BOOT, pid=7, message=held.operation_id),
+        Holder(worker_id=BOOT, pid=7, message=held.operation_id),
         "its process was lost",
     )
 

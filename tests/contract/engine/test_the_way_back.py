@@ -166,7 +166,7 @@ def test_given_the_pivot_is_done_when_cancelled_then_it_is_too_late_and_the_wish
         world.deliver(world.next(f"diamond.{task}"))
     decision = world.cancel(job)
     assert not decision.applied and "commit" in decision.message
-    assert world.job(job).cancel_wish
+    assert world.job(job).cancel_requested
     assert world.land(job) == "completed"
     with pytest.raises(Conflict):
         world.cancel(job)
@@ -207,7 +207,7 @@ def test_given_a_deadline_passes_after_the_pivot_then_the_job_goes_on_and_is_lat
         world.deliver(world.next(f"diamond.{task}"))
     world.let_pass(31)
     world.sweep()
-    assert world.job(job).late
+    assert world.job(job).deadline_missed
     assert world.land(job) == "completed"
 
 

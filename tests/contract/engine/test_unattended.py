@@ -111,13 +111,13 @@ def test_given_what_was_told_is_tried_and_fails_then_its_clock_begins_anew(
     service.script["first", "action"] = [OSError("away")]
     job = world.submit()
     nobody_for(world, HOUR_S)
-    assert world.operation(job, "first").queue_by is None
+    assert world.operation(job, "first").claim_deadline_at is None
     nobody_for(world, 130, redelivered=True)
     world.deliver(world.next())
     world.let_pass(61)
     world.sweep()
     row = world.operation(job, "first")
-    assert row.state == "queued" and row.queue_by is not None
+    assert row.state == "queued" and row.claim_deadline_at is not None
 
 
 def test_given_a_saga_that_gives_up_and_nobody_comes_then_the_action_fails_for_that_reason_and_all_is_undone(
@@ -208,7 +208,7 @@ def test_given_a_job_whose_definition_nobody_has_then_it_waits_and_that_is_told_
     job = world.submit()
     without_its_definition(world, job, 60)
     assert (world.state(job), world.letters(job)) == ("running", [])
-    assert world.operation(job, "first").queue_by is None
+    assert world.operation(job, "first").claim_deadline_at is None
     assert "is not given up" in why(world.db, job, None)["sentence"]
     assert world.land(job) == "completed"
     assert "attempt_failed" not in world.events(job)

@@ -112,7 +112,7 @@ def cancelled_in_doubt(world: World, service: Bank, saga: str) -> str:
     world.saga = saga
     job = world.submit()
     world.deliver(world.next())
-    assert world.operation(job, "charge").unsettled == 1
+    assert world.operation(job, "charge").unknown_outcomes == 1
     assert world.cancel(job).applied
     return job
 
@@ -156,7 +156,7 @@ def test_given_a_request_still_on_its_way_when_the_probe_says_never_then_it_is_b
     job = cancelled_in_doubt(world, service, "asked")
     world.drain()
     undo = world.operation(job, "charge", "undo")
-    assert (undo.state, undo.wait, service.given) == ("waiting", "not_yet", [])
+    assert (undo.state, undo.wait_reason, service.given) == ("waiting", "not_yet", [])
     service.done[f"{job}:charge::action"] = "done"  # it arrives
     service.order.append(("charge", "action"))
     assert world.land(job) == "cancelled"

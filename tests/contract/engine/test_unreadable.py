@@ -90,7 +90,13 @@ def test_given_a_release_that_cannot_read_a_result_then_the_job_waits_and_goes_o
     deploy(world, Renamed)
     come_by(world)
     row = world.operation(job, "book")
-    assert (world.state(job), row.state, row.wait, row.allowance - row.attempts, row.unsettled) == (
+    assert (
+        world.state(job),
+        row.state,
+        row.wait_reason,
+        row.max_attempts - row.attempts,
+        row.unknown_outcomes,
+    ) == (
         "running",
         "waiting",
         "unreadable",
@@ -127,8 +133,8 @@ def test_given_a_release_that_cannot_read_what_is_undone_then_the_undo_waits_and
     assert (
         world.state(job),
         row.state,
-        row.wait,
-        row.allowance - row.attempts,
+        row.wait_reason,
+        row.max_attempts - row.attempts,
         world.letters(job),
     ) == (
         "compensating",
@@ -150,7 +156,7 @@ def test_given_an_input_that_cannot_be_read_then_the_job_waits_and_can_be_cancel
         tx.execute(update(jobs).values(input={"name": ["once", "a", "list"]}))
     come_by(world)
     row = world.operation(job, "charge")
-    assert (world.state(job), row.state, row.allowance - row.attempts, row.unsettled) == (
+    assert (world.state(job), row.state, row.max_attempts - row.attempts, row.unknown_outcomes) == (
         "running",
         "waiting",
         5,
@@ -170,7 +176,7 @@ def test_given_a_checkpoint_that_cannot_be_read_then_the_step_waits_and_its_outc
     keep_checkpoint(world, {"page": 4})
     come_by(world)
     row = world.operation(job, "book")
-    assert (row.state, row.wait, row.error["field"], row.allowance - row.attempts) == (
+    assert (row.state, row.wait_reason, row.error["field"], row.max_attempts - row.attempts) == (
         "waiting",
         "unreadable",
         "number",

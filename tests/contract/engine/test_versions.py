@@ -30,10 +30,10 @@ def world(ready_url: str) -> Iterator[World]:
     made.db.dispose()
 
 
-def register(world: World, boot: str, digests: list[str]) -> None:
+def register(world: World, worker_id: str, digests: list[str]) -> None:
     leases.register_worker(
         world.db,
-        boot,
+        worker_id,
         WorkerProcess(host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1),
     )
 

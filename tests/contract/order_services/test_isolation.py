@@ -134,7 +134,7 @@ def test_given_the_last_one_kept_when_the_patience_is_over_then_refused(
     job = ask(world, "order")
     world.drain()
     row = world.operation(job, "reserve_stock")
-    assert (row.state, row.wait) == ("waiting", "not_yet")
+    assert (row.state, row.wait_reason) == ("waiting", "not_yet")
     with inventory.database.transaction() as tx:
         tx.exec_driver_sql("UPDATE wishes SET since = datetime(since, '-31 seconds')")
     assert land(world, job) == ["failed"]

@@ -23,7 +23,7 @@ def test_given_open_jobs_when_paged_through_then_those_of_which_nothing_moves_an
         for job in stuck:
             written = job if shop.db.dialect.name == "postgresql" else job.replace("-", "")
             tx.execute(
-                text("UPDATE operations SET state = 'dropped' WHERE job_id = :job"),
+                text("UPDATE surefoot_operations SET state = 'dropped' WHERE job_id = :job"),
                 {"job": written},
             )
     pages, after = [], NIL

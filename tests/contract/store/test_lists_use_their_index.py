@@ -33,11 +33,11 @@ FILTERS: dict[str, tuple[dict[str, str], str]] = {
     "waiting": ({"state": "waiting"}, "ix_jobs_state"),
     "completed": ({"state": "completed"}, "ix_jobs_tenant"),
     "saga": ({"saga": "shop"}, "ix_jobs_saga"),
-    "tag": ({"tag": "web"}, "pk_job_tags|autoindex_job_tags"),
+    "tag": ({"tag": "web"}, "pk_job_tags|autoindex_surefoot_job_tags"),
     "saga and state": ({"saga": "shop", "state": "failed"}, "ix_jobs_state"),
     "all three": (
         {"saga": "shop", "state": "failed", "tag": "web"},
-        "pk_job_tags|autoindex_job_tags",
+        "pk_job_tags|autoindex_surefoot_job_tags",
     ),
 }
 
@@ -57,10 +57,10 @@ def test_given_a_filter_then_the_page_is_read_in_the_order_of_its_index(
     filters, index = FILTERS[name]
     tenant = ensure(db)
     if whose == "everybody's" and not filters:
-        index = "pk_jobs|autoindex_jobs"
+        index = "pk_jobs|autoindex_surefoot_jobs"
     with heard(db) as sent:
         list_jobs(db, tenant if whose == "a tenant's" else None, **filters)
-    asked = [one for one in sent if "FROM jobs" in one[0] and "LIMIT" in one[0]]
+    asked = [one for one in sent if "FROM surefoot_jobs" in one[0] and "LIMIT" in one[0]]
     assert asked
     with db.connect() as connection, connection.begin():
         for statement in asked:
@@ -118,7 +118,7 @@ OTHERS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     ),
     "quarantine, discarded": (
         lambda c: quarantine_page(c, None, discarded=True, after_id=None, limit=10),
-        "pk_quarantine|autoindex_quarantine",
+        "pk_quarantine|autoindex_surefoot_quarantine",
     ),
     "a tenant's quarantine": (
         lambda c: quarantine_page(c, NOBODY, discarded=False, after_id=NOBODY, limit=10),
@@ -134,7 +134,7 @@ OTHERS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     ),
     "everybody's findings ever": (
         lambda c: reconciliations.page(c, None, only_open=False, after_id=None, limit=10),
-        "pk_reconciliations|autoindex_reconciliations",
+        "pk_reconciliations|autoindex_surefoot_reconciliations",
     ),
 }
 
@@ -176,13 +176,16 @@ FEW: dict[
     "re-runs of a page of jobs": (lambda c: reruns_of(c, [NOBODY] * 50), "ix_jobs_retry_of"),
     "what the relay left behind": (
         lambda c: stats.left_behind(c, 60.0),
-        "ix_operations_leased|ix_operations_boot",
+        "ix_operations_leased|ix_operations_worker",
     ),
     "the oldest that is ready": (
         lambda c: health.oldest_s(c, past=False),
-        "ix_operations_queue_by",
+        "ix_operations_claim_deadline",
     ),
-    "the oldest past its time": (lambda c: health.oldest_s(c, past=True), "ix_operations_queue_by"),
+    "the oldest past its time": (
+        lambda c: health.oldest_s(c, past=True),
+        "ix_operations_claim_deadline",
+    ),
     "a tenant's jobs in attention": (
         lambda c: needing_person_of(c, NOBODY),
         "ix_jobs_attention|ix_jobs_state",

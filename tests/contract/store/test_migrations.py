@@ -34,7 +34,7 @@ def test_given_an_empty_store_when_migrated_then_it_is_what_the_tables_say(store
             )
             == []
         )
-        columns = connection.execute(text("SELECT * FROM effects")).keys()
+        columns = connection.execute(text("SELECT * FROM surefoot_effects")).keys()
     assert {"outcome", "undo_state", "fidelity"} <= set(columns)
     db.dispose()
 
@@ -110,9 +110,11 @@ def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tena
     upgrade(db)
     with db.connect() as connection:
         letter = connection.execute(
-            text("SELECT tenant_id, created_at, redrive_at FROM dead_letters")
+            text("SELECT tenant_id, created_at, redrive_at FROM surefoot_dead_letters")
         ).one()
-        job = connection.execute(text("SELECT tenant_id, attention_since, owner FROM jobs")).one()
+        job = connection.execute(
+            text("SELECT tenant_id, attention_since, owner FROM surefoot_jobs")
+        ).one()
     assert (letter.tenant_id, letter.created_at, letter.redrive_at) == (
         job.tenant_id,
         job.attention_since,
@@ -185,16 +187,16 @@ def test_given_a_migration_that_stands_crosswise_to_somebody_when_the_database_e
                 both_hold_one.wait(10)
 
         def change(tx: Connection) -> None:
-            tx.execute(text("LOCK TABLE jobs"))
+            tx.execute(text("LOCK TABLE surefoot_jobs"))
             meet()
             tries.append("migration")
-            tx.execute(text("ALTER TABLE operations ADD COLUMN new TEXT"))
+            tx.execute(text("ALTER TABLE surefoot_operations ADD COLUMN new TEXT"))
 
         def work(tx: Connection) -> None:
-            tx.execute(text("DELETE FROM operations"))
+            tx.execute(text("DELETE FROM surefoot_operations"))
             meet()
             tries.append("work")
-            tx.execute(text("DELETE FROM jobs"))
+            tx.execute(text("DELETE FROM surefoot_jobs"))
 
         ran = [pool.submit(reshape, db, change), other_pool.submit(transaction, db, work)]
         for future in ran:

@@ -24,7 +24,16 @@ from tests.support.world import Participant, World
 
 pytestmark = pytest.mark.slow
 
-SWEEPS_OWN = ("unsent", "turn", "sent", "queue_by", "leased", "boot", "due", "stranded")
+SWEEPS_OWN = (
+    "unsent",
+    "turn",
+    "sent",
+    "claim_deadline_at",
+    "leased",
+    "worker_id",
+    "due",
+    "stranded",
+)
 
 
 @pytest.fixture
@@ -194,5 +203,5 @@ def test_given_small_tables_when_a_job_is_polled_then_it_is_found_by_its_id_and_
         assert "pk_jobs" in plan, plan
         assert "pk_api_keys" in plan or sql == sent[0][0], plan  # it names no key
         assert "ix_jobs_" not in plan, plan
-        assert "uq_operations_job_id_step_kind_item on operations f" in plan, plan
+        assert "uq_operations_job_id_step_kind_item on surefoot_operations f" in plan, plan
         assert "Seq Scan" not in plan, plan

@@ -59,7 +59,7 @@ NEVER_NULL = {
     ("ClaimRow", "token"): "a claim writes it",
     ("ClaimedWorkRow", "token"): "a claim writes it",
     ("HeldClaimRow", "token"): "it runs",
-    ("OverdueRow", "delivery"): "it is asked for by it",
+    ("OverdueRow", "message_id"): "it is asked for by it",
     ("OverdueRow", "pid"): "a claim writes it",
     ("TurnRow", "ready_at"): "asked for in the statement",
     ("DueLetterRow", "redrive_by"): "written with `redrive_at`",
@@ -85,7 +85,7 @@ class Rows:
         return operation_id(self.job, step, "", Kind.ACTION)
 
     def taking(self, step: str, message: str | None = None) -> ClaimRequest:
-        return ClaimRequest(self.op(step), "boot", 1, message or self.op(step), 30.0, 60.0)
+        return ClaimRequest(self.op(step), "worker_id", 1, message or self.op(step), 30.0, 60.0)
 
     def turn(self) -> Turn:
         return Turn("l", "action", self.tenant)
@@ -102,7 +102,12 @@ def to_work(tx: Connection, r: Rows, *before: str) -> Any:
 
 
 def new_rows(tx: Connection, r: Rows) -> Any:
-    row = common(r) | {"id": r.op("new"), "step": "new", "state": OpState.QUEUED, "missing": 0}
+    row = common(r) | {
+        "id": r.op("new"),
+        "step": "new",
+        "state": OpState.QUEUED,
+        "pending_dependencies": 0,
+    }
     return operation_writes.insert_operations(tx, [row])
 
 
@@ -146,12 +151,12 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "dead_letters.letter": (lambda c, r: dead_letters.letter(c, r.letter),),
     "operation_reads.delivery": (lambda c, r: operation_reads.delivery(c, r.op("ready")),),
     "operation_reads.overdue": (
-        lambda c, r: operation_reads.overdue(c, "boot", [r.op("running")]),
+        lambda c, r: operation_reads.overdue(c, "worker_id", [r.op("running")]),
     ),
     "operation_reads.claimed_by": (
-        lambda c, r: operation_reads.claimed_by(c, r.op("running"), "boot", 1),
+        lambda c, r: operation_reads.claimed_by(c, r.op("running"), "worker_id", 1),
     ),
-    "operation_reads.held_by": (lambda c, r: operation_reads.held_by(c, "boot"),),
+    "operation_reads.held_by": (lambda c, r: operation_reads.held_by(c, "worker_id"),),
     "operation_reads.results_of": (lambda c, r: operation_reads.results_of(c, r.job, ["done"]),),
     "job_reads.idempotent": (lambda c, r: job_reads.idempotent(c, r.tenant, "key"),),
     "message_reads.unsent": (lambda c, r: message_reads.unsent(c, 1.0, 9),),
@@ -201,7 +206,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "operation_writes.decide_failed_operation": (
         lambda c, r: operation_writes.decide_failed_operation(
-            c, r.op("failed"), {"decided": "waived"}
+            c, r.op("failed"), {"resolution": "waived"}
         ),
     ),
     "dead_letters.page": (
@@ -261,8 +266,8 @@ ON_POSTGRES_ALONE = "postgres_fast_path."
 def common(r: Rows) -> dict[str, Any]:
     return {
         "job_id": r.job, "tenant_id": r.tenant, "kind": "action", "item": "", "rank": 1,
-        "lane": "l", "queue_s": 1.0, "stall_s": 1.0, "allowance": 9, "effectful": True,
-        "no_return": False, "fidelity": None, "started": False,
+        "lane": "l", "queue_s": 1.0, "stall_s": 1.0, "max_attempts": 9, "effectful": True,
+        "irrevocable": False, "fidelity": None, "started": False,
     }  # fmt: skip
 
 
@@ -281,28 +286,28 @@ def filled(tx: Connection) -> Rows:
     ):
         tx.execute(insert(t.jobs).values(
             id=id_, tenant_id=r.tenant, saga="s", version=1, digest=DIGEST, state="running",
-            dir="forward", input={"a": 1}, tags=["x"], created_by="t", created_at=PAST,
+            direction="forward", input={"a": 1}, tags=["x"], created_by="t", created_at=PAST,
             sla_at=PAST, **more,
         ))  # fmt: skip
     gone: dict[str, Any] = {"attempts": 1, "started": True, "started_at": PAST}
     ops: dict[str, dict[str, Any]] = {
         "running": gone | {
-            "state": "running", "token": "t", "boot": "boot", "pid": 1, "lease_until": PAST,
-            "hard_at": LATER, "stall_at": PAST, "unsettled": 1, "no_return": True,
-            "delivery": r.op("running"), "progress": {"done": 1}, "checkpoint": {"at": 1},
+            "state": "running", "token": "t", "worker_id": "worker_id", "pid": 1, "lease_until": PAST,
+            "hard_deadline_at": LATER, "heartbeat_deadline_at": PAST, "unknown_outcomes": 1, "irrevocable": True,
+            "message_id": r.op("running"), "progress": {"done": 1}, "checkpoint": {"at": 1},
         },
-        "ready": {"state": "queued", "ready_at": PAST, "queue_by": PAST},
+        "ready": {"state": "queued", "ready_at": PAST, "claim_deadline_at": PAST},
         "sent": {"state": "queued", "ready_at": PAST, "sent_at": PAST},
         "stranded": {"state": "pending"},
-        "next": {"state": "pending", "missing": 1},
+        "next": {"state": "pending", "pending_dependencies": 1},
         "done": gone | {"state": "completed", "result": {"b": 2}, "finished_at": PAST},
         "failed": gone | {"state": "failed", "error": {"type": "E"}, "finished_at": PAST},
-        "parked": {"state": "waiting", "wait": "lock", "due_at": LATER},
+        "parked": {"state": "waiting", "wait_reason": "lock", "due_at": LATER},
     }  # fmt: skip
     for step, columns in ops.items():
         tx.execute(
             insert(t.operations).values(
-                common(r) | {"id": r.op(step), "step": step, "missing": 0} | columns
+                common(r) | {"id": r.op(step), "step": step, "pending_dependencies": 0} | columns
             )
         )
     tx.execute(insert(t.history).values(job_id=r.job, seq=1, event="submitted", detail={"a": 1}))
@@ -327,7 +332,7 @@ def filled(tx: Connection) -> Rows:
     tx.execute(insert(t.locks).values(key="held", job_id=r.other))
     tx.execute(insert(t.lock_waiters).values(key="free", place=1, job_id=r.job, until=LATER))
     tx.execute(insert(t.workers).values(
-        boot="boot", host="h", pid=1, concurrency=1, lanes=["l"], digests=[DIGEST], seen_at=LATER
+        worker_id="worker_id", host="h", pid=1, concurrency=1, lanes=["l"], digests=[DIGEST], seen_at=LATER
     ))  # fmt: skip
     tx.execute(insert(t.acts).values(
         id=new_id(), tenant_id=r.tenant, actor="a", act="cancel", object_kind="job",

@@ -33,6 +33,7 @@ from surefoot.app.store import (
 from surefoot.app.store import tables as t
 from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.ids import new_id
+from surefoot.app.store.tables.base import PREFIX
 from tests.support.stores import open_new_store
 
 STORE = Path(__file__).parents[3] / "app" / "store"
@@ -49,25 +50,25 @@ class Rows:
     first: str
     operation: str
     letter: str
-    missing: int
+    pending_dependencies: int
 
 
 def take(rows: Rows) -> ClaimRequest:
-    return ClaimRequest(rows.operation, "boot", 1, rows.operation, 30.0, 60.0)
+    return ClaimRequest(rows.operation, "worker_id", 1, rows.operation, 30.0, 60.0)
 
 
 def complete(tx: Connection, rows: Rows, *, claims: bool = False, ends: bool = False) -> None:
     """On the fast path: what follows is released, or claimed too (also where it runs apart), or the job ends."""
     if tx.dialect.name == "postgresql":
-        apart = not rows.missing
-        then = ClaimRequest(rows.operation, "boot", 1, rows.first, 30.0, 60.0, apart=apart)
+        apart = not rows.pending_dependencies
+        then = ClaimRequest(rows.operation, "worker_id", 1, rows.first, 30.0, 60.0, apart=apart)
         postgres_fast_path.complete_forward(
             tx,
             rows.job,
             rows.first,
             "first",
             None,
-            [rows.operation] if rows.missing and not ends else [],
+            [rows.operation] if rows.pending_dependencies and not ends else [],
             [],
             then if claims else None,
             ends=ends,
@@ -129,10 +130,10 @@ CALLS: dict[str, Callable[[Connection, Rows], Any]] = {
         tx, r.operation, "token", {}
     ),
     "attempt_writes.renew_leases": lambda tx, r: attempt_writes.renew_leases(
-        tx, "boot", [r.operation], 1.0
+        tx, "worker_id", [r.operation], 1.0
     ),
     "operation_writes.lower_missing": lambda tx, r: (
-        operation_writes.lower_missing(tx, [r.operation]) if r.missing else None
+        operation_writes.lower_missing(tx, [r.operation]) if r.pending_dependencies else None
     ),
     "operation_writes.queue_operations": lambda tx, r: operation_writes.queue_operations(
         tx, [r.operation], only=OpState.PENDING
@@ -215,29 +216,29 @@ def filled(tx: Connection) -> list[Rows]:
         (OpState.QUEUED,),
         guarded[1:3],
     )
-    for (state, way), op_state, (missing, started, queue_by) in (*of_operations, *of_jobs):
+    for (state, way), op_state, (missing, started, claim_deadline_at) in (*of_operations, *of_jobs):
         letter = LetterState.CLOSED if started else LetterState.OPEN
         one = Rows(new_id(), new_id(), new_id(), new_id(), missing)
         made.append(one)
         jobs.append({
             "id": one.job, "tenant_id": tenant, "saga": "s", "version": 1, "digest": DIGEST,
-            "state": state, "dir": way, "input": {}, "tags": [], "created_by": "t",
+            "state": state, "direction": way, "input": {}, "tags": [], "created_by": "t",
             "created_at": PAST, "sla_at": PAST,
         })  # fmt: skip
         lines.append({"key": one.job, "place": 1, "job_id": one.job, "until": LATER})
         common = {
             "job_id": one.job, "kind": "action", "item": "", "rank": 1, "lane": "l", "queue_s": 1.0,
-            "allowance": 9, "effectful": False, "no_return": False, "boot": "boot",
-            "delivery": one.operation, "hard_at": LATER, "wait": WaitReason.LOCK, "due_at": PAST,
+            "max_attempts": 9, "effectful": False, "irrevocable": False, "worker_id": "worker_id",
+            "message_id": one.operation, "hard_deadline_at": LATER, "wait_reason": WaitReason.LOCK, "due_at": PAST,
         }  # fmt: skip
         operations.append(common | {
-            "id": one.operation, "step": "subject", "state": op_state, "missing": missing,
-            "started": started, "attempts": int(started), "queue_by": queue_by, "token": "token",
+            "id": one.operation, "step": "subject", "state": op_state, "pending_dependencies": missing,
+            "started": started, "attempts": int(started), "claim_deadline_at": claim_deadline_at, "token": "token",
             "lease_until": PAST,
         })  # fmt: skip
         operations.append(common | {
-            "id": one.first, "step": "first", "state": OpState.RUNNING, "missing": 0,
-            "started": True, "attempts": 1, "queue_by": None, "token": "first",
+            "id": one.first, "step": "first", "state": OpState.RUNNING, "pending_dependencies": 0,
+            "started": True, "attempts": 1, "claim_deadline_at": None, "token": "first",
             "lease_until": LATER,
         })  # fmt: skip
         letters.append({
@@ -327,9 +328,10 @@ def names_in(node: ast.AST) -> set[str]:
 def updates_one(node: ast.AST) -> bool:
     """Whether an UPDATE of one of these tables is built here."""
     tables = {machine.table for machine in MACHINES}
+    known = {table.removeprefix(PREFIX) for table in tables}  # as our modules import them
     for one in ast.walk(node):
         match one:
-            case ast.Call(func=ast.Name("update"), args=[ast.Name(table), *_]) if table in tables:
+            case ast.Call(func=ast.Name("update"), args=[ast.Name(table), *_]) if table in known:
                 return True
             case ast.Constant(str(text)) if any(f"UPDATE {table}" in text for table in tables):
                 return True

@@ -232,8 +232,8 @@ def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itse
     [
         update(table).values(actor="nobody"),
         delete(table),
-        text("UPDATE acts SET reason = ''"),
-        text("DELETE FROM acts"),
+        text("UPDATE surefoot_acts SET reason = ''"),
+        text("DELETE FROM surefoot_acts"),
     ],
 )
 def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(
@@ -247,7 +247,7 @@ def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(
         tx.execute(change)
     if shop.db.dialect.name == "postgresql":
         with pytest.raises(DBAPIError, match="kept"), shop.db.begin() as tx:
-            tx.execute(text("TRUNCATE acts"))
+            tx.execute(text("TRUNCATE surefoot_acts"))
     assert written(shop)[0]["actor"] == "operator:ada"
 
 
@@ -280,7 +280,10 @@ LISTS: dict[str, tuple[Asked, str]] = {
     "a tenant's": (Asked(KEY), "ix_acts_tenant"),
     "an actor's": (Asked(actor="a"), "ix_acts_actor"),
     "a job's": (Asked(job_id=KEY), "ix_acts_job"),
-    "a tenant's of an actor": (Asked(KEY, actor="a"), "ix_acts_actor|ix_acts_tenant"),
+    "a tenant's of an actor": (
+        Asked(KEY, actor="a"),
+        "ix_acts_actor|ix_acts_tenant",
+    ),
 }
 
 

@@ -56,12 +56,13 @@ def test_given_a_short_name_when_read_then_it_is_the_end_of_its_id(bits: int) ->
 
 
 @pytest.mark.parametrize(
-    ("said", "index"), [("shop-7K3F", "ix_jobs_name"), ("018f0000-0000", "pk_jobs|autoindex_jobs")]
+    ("said", "index"),
+    [("shop-7K3F", "ix_jobs_name"), ("018f0000-0000", "pk_jobs|autoindex_surefoot_jobs")],
 )
 def test_given_a_name_then_an_index_finds_its_jobs(shop: Shop, said: str, index: str) -> None:
     with heard(shop.db) as sent:
         jobs_called(shop.db, said, shop.tenant)
-    (statement,) = [one for one in sent if "FROM jobs" in one[0]]
+    (statement,) = [one for one in sent if "FROM surefoot_jobs" in one[0]]
     with shop.db.connect() as connection, connection.begin():
         plan = plan_of(connection, statement, without=(*PATHS, "indexonlyscan"))
     assert served(plan, index), plan

@@ -120,7 +120,7 @@ def jobs(world: Leaky) -> list[str]:
     ]
     waits = world.said(sku="plum")
     world.drain()
-    assert world.operation(waits, "speak").wait == "lock"
+    assert world.operation(waits, "speak").wait_reason == "lock"
     with world.db.begin() as tx:
         key = effect_key(well, "speak", "", "action")
         row = {

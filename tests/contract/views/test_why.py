@@ -37,10 +37,10 @@ def says(answer: dict[str, Any], pattern: str) -> None:
 
 
 def worker(shop: Shop, host: str, *lanes: str, digests: list[str] | None = None) -> str:
-    boot = f"boot-{host}"
+    worker_id = f"boot-{host}"
     leases.register_worker(
         shop.db,
-        boot,
+        worker_id,
         WorkerProcess(
             host=host,
             pid=1,
@@ -49,7 +49,7 @@ def worker(shop: Shop, host: str, *lanes: str, digests: list[str] | None = None)
             concurrency=2,
         ),
     )
-    return boot
+    return worker_id
 
 
 def deliver(shop: Shop, *steps: str) -> None:
@@ -229,7 +229,7 @@ def test_given_undo_past_its_time_when_asked_then_why_and_the_lists_offer_a_retr
     shop.cancel(job_id)
     with shop.db.begin() as connection:
         late = update(jobs).where(jobs.c.id == job_id)
-        connection.execute(late.values(undo_by=datetime(2020, 1, 1, tzinfo=UTC)))
+        connection.execute(late.values(undo_deadline_at=datetime(2020, 1, 1, tzinfo=UTC)))
     shop.sweep()
 
     answer = told(shop, job_id)

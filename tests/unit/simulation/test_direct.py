@@ -52,7 +52,9 @@ def _with_tenants(db: Engine) -> Engine:
 
 
 def _story(outcome: Outcome, store: SqliteStore) -> dict[str, Any]:
-    lines = store.raw.execute("SELECT job_id, seq, event, step FROM history ORDER BY job_id, seq")
+    lines = store.raw.execute(
+        "SELECT job_id, seq, event, step FROM surefoot_history ORDER BY job_id, seq"
+    )
     told = {name: getattr(outcome, name) for name in ("trace", "problems", "ends", "points")}
     return told | {"history": lines.fetchall()}
 

@@ -111,5 +111,5 @@ def test_given_the_answer_of_a_commit_is_lost_then_the_worker_holds_the_result_a
 def test_given_an_engine_that_moves_an_ended_job_then_the_store_objects(world: World) -> None:
     world.people.submit("shape", {})
     assert world.land()
-    world.store.raw.execute("UPDATE jobs SET rev = rev - 1")
+    world.store.raw.execute("UPDATE surefoot_jobs SET rev = rev - 1")
     assert any("went back" in sentence for sentence in world.objections())

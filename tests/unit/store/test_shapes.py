@@ -28,15 +28,15 @@ def _sql(statement: Any, given: dict[str, Any]) -> str:
 def test_given_the_same_columns_when_set_to_other_values_then_the_statement_is_the_same(
     shaped: Shaped,
 ) -> None:
-    first, _ = shaped.setting({"wait": "retry", "due_at": after(5.0), "error": None})
-    second, given = shaped.setting({"wait": "lock", "due_at": after(9.0), "error": {"a": 1}})
+    first, _ = shaped.setting({"wait_reason": "retry", "due_at": after(5.0), "error": None})
+    second, given = shaped.setting({"wait_reason": "lock", "due_at": after(9.0), "error": {"a": 1}})
     assert first is second
-    assert given == {"wait": "lock", "p_due_at_s": 9.0, "error": {"a": 1}}
+    assert given == {"wait_reason": "lock", "p_due_at_s": 9.0, "error": {"a": 1}}
 
 
 def test_given_times_and_values_when_set_then_each_column_gets_its_own(shaped: Shaped) -> None:
-    sql = _sql(*shaped.setting({"wait": "x", "due_at": after(5.0), "finished_at": now()}))
-    assert "wait=?" in sql
+    sql = _sql(*shaped.setting({"wait_reason": "x", "due_at": after(5.0), "finished_at": now()}))
+    assert "wait_reason=?" in sql
     assert "due_at=strftime('%Y-%m-%d %H:%M:%f000', 'now', (?) || ' seconds')" in sql
     assert "finished_at=strftime('%Y-%m-%d %H:%M:%f000', 'now')" in sql
 
@@ -52,12 +52,12 @@ def test_given_a_value_and_a_time_of_one_column_when_set_then_they_are_two_state
 
 def test_given_any_other_expression_when_set_then_it_is_taken_as_it_is(shaped: Shaped) -> None:
     rest = case((operations.c.fence > 3, "a"), else_="b")
-    statement, given = shaped.setting({"wait": rest, "error": None})
+    statement, given = shaped.setting({"wait_reason": rest, "error": None})
     compiled = statement.compile(dialect=postgresql.dialect())
     assert "CASE WHEN" in str(compiled)
     assert given == {}
 
 
 def test_given_a_time_that_is_a_column_when_set_then_it_is_taken_as_it_is(shaped: Shaped) -> None:
-    statement, given = shaped.setting({"queue_by": after(operations.c.queue_s)})
+    statement, given = shaped.setting({"claim_deadline_at": after(operations.c.queue_s)})
     assert "operations.queue_s" in _sql(statement, given)

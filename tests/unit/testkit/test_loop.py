@@ -63,7 +63,7 @@ def serve(loop: Loop, plan: Any, **child: Any) -> FakeBroker:
     """The first message of the plan is served; what has left is waiting."""
     broker = FakeBroker(down=child.pop("down", False))
     first = _first(plan)
-    loop.serve(FakeContinuation(broker, first, Child("boot", 1, **child)))
+    loop.serve(FakeContinuation(broker, first, Child("worker_id", 1, **child)))
     return broker
 
 
@@ -143,7 +143,7 @@ def test_given_a_message_when_served_then_its_end_is_told_last_and_of_each_opera
     )
     acks = Acks(broker)
     with faults.injecting(acks):
-        loop.serve(FakeContinuation(broker, _first(THREE), Child("boot", 1)))
+        loop.serve(FakeContinuation(broker, _first(THREE), Child("worker_id", 1)))
     assert acks.noted == [("trip.a", 1), ("trip.b", 1)], "what rode on it had left before"
 
 

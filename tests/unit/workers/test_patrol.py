@@ -11,7 +11,7 @@ from sqlalchemy import update
 from surefoot.app.clock import ago
 from surefoot.app.store import migrate
 from surefoot.app.store.session import open_engine
-from surefoot.app.store.tables import rounds
+from surefoot.app.store.tables import periodic_runs
 from surefoot.workers import boot, reconciliation
 from surefoot.workers.reconciliation import ReconciliationTrigger
 
@@ -26,7 +26,7 @@ def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(
     try:
         assert not one.is_ours(300), "the first comes a period after the store was made"
         with db.begin() as tx:
-            tx.execute(update(rounds).values(begun_at=ago(301)))
+            tx.execute(update(periodic_runs).values(started_at=ago(301)))
         assert [one.is_ours(300), other.is_ours(300), one.is_ours(300)] == [True, False, False]
     finally:
         db.dispose()

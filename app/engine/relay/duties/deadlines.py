@@ -33,12 +33,12 @@ class Deadlines:
         return self.relay.change_each(self.name, ids, self._change)
 
     def _change(self, move: Move) -> None:
-        running = move.dir == Dir.FORWARD and move.state == JobState.RUNNING
+        running = move.direction == Dir.FORWARD and move.state == JobState.RUNNING
         if not running or move.job.deadline_at is None:
             return
         ground = Ground(Cause.DEADLINE, "its deadline passed")
         if not turn(move, ground, undo_s=self.relay.settings.undo_seconds):
-            move.change(deadline_at=None, late=True)
+            move.change(deadline_at=None, deadline_missed=True)
             move.record(HistoryEvent.DEADLINE_MISSED)
 
 
@@ -51,7 +51,7 @@ class UndoDeadlines:
 
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
-        ids = self.relay.find(self.name, job_reads.past_undo_by)
+        ids = self.relay.find(self.name, job_reads.past_undo_deadline)
         return self.relay.change_each(self.name, ids, _ask_about_undo)
 
 
@@ -61,6 +61,6 @@ def _ask_about_undo(move: Move) -> None:
         for row in operation_reads.operations_of(move.tx, move.job.id, Kind.UNDO)
         if row.state not in (OpState.COMPLETED, OpState.SKIPPED)
     ]
-    move.change(undo_by=None)
+    move.change(undo_deadline_at=None)
     if move.state == JobState.COMPENSATING and open_undos:
         require_attention(move, open_undos[0], why=FailureReason.LATE_UNDO, error=UNDO_LATE)

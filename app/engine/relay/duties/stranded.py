@@ -49,7 +49,7 @@ def _queue(move: Move) -> None:
     rows = [
         row
         for row in operation_reads.operations_of(move.tx, move.job.id)
-        if row.state == OpState.PENDING and row.missing == 0
+        if row.state == OpState.PENDING and row.pending_dependencies == 0
     ]
     queued = operation_writes.queue_operations(
         move.tx, [row.id for row in rows], only=OpState.PENDING

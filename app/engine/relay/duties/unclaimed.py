@@ -2,7 +2,7 @@
 
 That no worker takes them is our fault, not the business's: workers may have been away for an hour,
 or the machine asleep. So an operation whose saga says nothing waits on. Its row then has no clock
-any more (`queue_by` null): `why`, doctor and a metric tell of it until a worker takes it.
+any more (`claim_deadline_at` null): `why`, doctor and a metric tell of it until a worker takes it.
 """
 
 from __future__ import annotations
