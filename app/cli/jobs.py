@@ -32,7 +32,7 @@ from surefoot.app.explain import why as reasons
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import JobState, Kind
 from surefoot.app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
-from surefoot.app.store.views.jobs import position_of
+from surefoot.app.store.views.job_lists import position_of
 
 PAGE = 200
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from surefoot.app.rules.reasons import OF_LETTERS
 from surefoot.app.store.views import SHOWN_STATES
-from surefoot.app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
+from surefoot.app.store.views.job_lists import PAGE_ROWS, PAGE_ROWS_MOST
 from surefoot.web.api.documented import Answer, Parameter
 from surefoot.web.api.responses import WAIT_MOST_S
 from surefoot.web.api.shapes import jobs as shapes

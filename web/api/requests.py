@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.views import SHOWN_STATES
-from surefoot.app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
+from surefoot.app.store.views.job_lists import PAGE_ROWS, PAGE_ROWS_MOST
 from surefoot.web.api.problems import FAULTS_MOST, Problem
 
 M = TypeVar("M", bound=BaseModel)

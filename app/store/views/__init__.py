@@ -10,13 +10,8 @@ from __future__ import annotations
 
 from surefoot.app.store.views.effects import effects_view
 from surefoot.app.store.views.history import history_ends, history_pages, history_view
-from surefoot.app.store.views.jobs import (
-    SHOWN_STATES,
-    count_jobs,
-    job_view,
-    job_with_letters,
-    list_jobs,
-)
+from surefoot.app.store.views.job_lists import SHOWN_STATES, count_jobs, list_jobs
+from surefoot.app.store.views.jobs import job_view, job_with_letters
 from surefoot.app.store.views.locks import locks_view
 from surefoot.app.store.views.lookup import jobs_called
 from surefoot.app.store.views.names import short_name

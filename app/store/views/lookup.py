@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Engine, literal, true
 from surefoot.app.store.ids import is_id, tail_of
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import Id, jobs
-from surefoot.app.store.views.jobs import briefs
+from surefoot.app.store.views.job_lists import briefs
 from surefoot.app.store.views.names import parse_short_name
 from surefoot.app.store.views.snapshot import job_rows
 

@@ -23,7 +23,8 @@ from surefoot.app.store.session import reading
 from surefoot.app.store.tables import definitions, operations
 from surefoot.app.store.views import stats
 from surefoot.app.store.views.dead_letters import letters_view
-from surefoot.app.store.views.jobs import job_view, list_jobs
+from surefoot.app.store.views.job_lists import list_jobs
+from surefoot.app.store.views.jobs import job_view
 from tests.support.world import LEASE_S, Participant, World, diamond
 
 DOWN = RuntimeError("down")

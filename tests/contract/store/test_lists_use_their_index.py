@@ -13,8 +13,7 @@ from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store import dead_letters, reconciliations
 from surefoot.app.store.dead_letters import DeadLetterFilter
-from surefoot.app.store.views import health, list_jobs, stats
-from surefoot.app.store.views import jobs as jobs_view
+from surefoot.app.store.views import health, job_lists, list_jobs, stats
 from surefoot.app.store.views.counts import needing_person_of
 from surefoot.app.store.views.quarantine import kept as quarantine_count
 from surefoot.app.store.views.quarantine import page as quarantine_page
@@ -206,7 +205,7 @@ def test_given_what_is_open_when_it_is_counted_or_changed_then_nothing_that_is_c
 def test_given_two_tenants_and_a_scan_cut_short_then_a_filter_over_everybody_pages_through_all_in_order(
     ready_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs_view, "SCAN_ROWS", 3)
+    monkeypatch.setattr(job_lists, "SCAN_ROWS", 3)
     shop = Shop(ready_url)
     other = ensure(shop.db, "other")
     made: list[str] = []

@@ -314,7 +314,7 @@ def test_given_many_jobs_when_paged_then_each_once_newest_first(shop: Shop) -> N
 def test_given_more_jobs_than_a_filtered_page_looks_at_when_paged_then_it_says_where_to_go_on(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("surefoot.app.store.views.jobs.SCAN_ROWS", 3)
+    monkeypatch.setattr("surefoot.app.store.views.job_lists.SCAN_ROWS", 3)
     rare = shop.order(tags=("web",))
     shop.drain()
     for _ in range(6):
