@@ -1,12 +1,15 @@
 """Run-on: one delivery, several operations of its chain.
 
-When the next element of the chain belongs to the same lane, the completion before it claims it in the same transaction, and
-this child runs it at once; the message that would have carried it never leaves. So it is with the join behind the last element
-of a chord's header, for the member that releases it. Each stays an operation of its own: own id, attempt, lease and limits, own events in
-Flower. A message that comes again after a crash walks the same chain: what is done answers as done, the first that is not is claimed.
+When the next element of the chain belongs to the same lane, the completion before it claims it in
+the same transaction, and this child runs it at once; the message that would have carried it never
+leaves. So it is with the join behind the last element of a chord's header, for the member that
+releases it. Each stays an operation of its own: own id, attempt, lease and limits, own events in
+Flower. A message that comes again after a crash walks the same chain: what is done answers as done,
+the first that is not is claimed.
 
-The members of a batch do not wait for each other, so none may wait long: what is behind a member leaves by a message of its own
-as soon as the delivery has taken SUREFOOT_BATCH_SECONDS, and also when a member does not go well.
+The members of a batch do not wait for each other, so none may wait long: what is behind a member
+leaves by a message of its own as soon as the delivery has taken SUREFOOT_BATCH_SECONDS, and also
+when a member does not go well.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 NotSent = Callable[[Collection[str]], None]
-RAN_ON = "surefoot:ran-on"  # what a task returns whose own success was told already; see StepRequest.send_event
+# what a task returns whose own success was told already; see StepRequest.send_event
+RAN_ON = "surefoot:ran-on"
 EVENT_OF: dict[DeliveryOutcome, str] = {
     DeliveryOutcome.COMPLETED: "task-succeeded",
     DeliveryOutcome.REPEATED: "task-succeeded",
@@ -64,7 +68,8 @@ class ChainContinuation(Continuation):
         self._request: Any = task.request
         self._began = self._part_began = time.monotonic()
         self._current: str = self._request.id
-        # what comes after the current operation, as it was when that began, and whether it does not wait for it (a batch's)
+        # what comes after the current operation, as it was when that began, and whether it does not
+        # wait for it (a batch's)
         self._next: Mapping[str, Any] | None = None
         self._apart = False
         self._timer: threading.Timer | None = None
@@ -90,7 +95,8 @@ class ChainContinuation(Continuation):
             item=self._item,
             worker_id=boot.BOOT,
             pid=os.getpid(),
-            # While the broker is known to be away nothing rides on this delivery: the store keeps what it releases unsent.
+            # While the broker is known to be away nothing rides on this delivery: the store keeps
+            # what it releases unsent.
             carried=frozenset() if boot.publisher().paused else carried(self._request),
             rider=self._rider(self._next),
             message=self._request.id,
@@ -101,7 +107,10 @@ class ChainContinuation(Continuation):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Nothing that comes out of an operation may end the worker. Raises: Reject, for a message that goes back."""
+        """Nothing that comes out of an operation may end the worker.
+
+        Raises: Reject, for a message that goes back.
+        """
         try:
             yield
         except StoreUnavailable as error:
@@ -112,7 +121,9 @@ class ChainContinuation(Continuation):
             self._end()
 
     def move_on(self, performed: ExecutionResult) -> Delivery:
-        """The rider was claimed: take it from the chain, tell Flower, and say what the engine is to do."""
+        """The rider was claimed: take it from the chain, tell Flower, and say what the engine is to
+        do.
+        """
         element = self._next
         assert element is not None, "nothing was offered to be run on to"
         self._take(element)
@@ -136,10 +147,13 @@ class ChainContinuation(Continuation):
         return self._delivery(rider, element["task"])
 
     def leave(self, onward: Onward) -> frozenset[str]:
-        """Send what follows in the chain. The body of the chord is sent by our result backend, which Celery asks next.
+        """Send what follows in the chain.
 
-        Celery would send the chain's next element itself, and report a failure for a completed operation when the
-        broker is gone. This sends the very same message and keeps quiet: what did not leave, the sweep finds.
+        The body of the chord is sent by our result backend, which Celery asks next.
+
+        Celery would send the chain's next element itself, and report a failure for a completed
+        operation when the broker is gone. This sends the very same message and keeps quiet: what
+        did not leave, the sweep finds.
         """
         request = self._request
         request.publisher, request.mark_unsent = boot.publisher(), self._not_sent
@@ -168,7 +182,11 @@ class ChainContinuation(Continuation):
 
     # --- what comes next ---
     def _take(self, element: Mapping[str, Any]) -> None:
-        """The element is ours now. The last one of a header's chain brings its chord with it, the body of a chord what is behind it."""
+        """The element is ours now.
+
+        The last one of a header's chain brings its chord with it, the body of a chord what is
+        behind it.
+        """
         request = self._request
         with self._lock:
             if request.chain:
@@ -179,7 +197,9 @@ class ChainContinuation(Continuation):
             request.chord = element["options"].get("chord")
 
     def _rider(self, element: Mapping[str, Any] | None) -> NextOperation | None:
-        """The next element, if this delivery may run it: same lane, one of our plain operations, and time is left."""
+        """The next element, if this delivery may run it: same lane, one of our plain operations,
+        and time is left.
+        """
         if element is None or element.get("subtask_type") or not element.get("immutable"):
             return None
         options, name = element.get("options") or {}, parse_task_name(element.get("task", ""))
@@ -209,7 +229,9 @@ class ChainContinuation(Continuation):
 
     @staticmethod
     def _is_apart(task: str, following: str) -> bool:
-        """Whether two tasks stand beside each other in a batch, as far as this worker knows; the claim decides."""
+        """Whether two tasks stand beside each other in a batch, as far as this worker knows; the
+        claim decides.
+        """
         now, then = parse_task_name(task), parse_task_name(following)
         saga = registry().get(now.saga) if now and then and now.saga == then.saga else None
         return bool(
@@ -218,7 +240,9 @@ class ChainContinuation(Continuation):
 
     # --- messages ---
     def _share(self) -> None:
-        """The timer's: the current operation takes long, and what is behind it in its batch does not wait for it."""
+        """The timer's: the current operation takes long, and what is behind it in its batch does
+        not wait for it.
+        """
         with self._lock:
             if not self._request.chain or not self._apart:
                 return

@@ -26,10 +26,15 @@ SIGNATURES_DEEP = 4  # an element, its chord, that one's chain and its tasks
 
 
 class StepRequest(Request):
-    """Celery subclasses this once more and overrides `execute_using_pool` and `on_success`: those are never ours."""
+    """Celery subclasses this once more and overrides `execute_using_pool` and `on_success`: those
+    are never ours.
+    """
 
     def __init__(self, message: Any, **options: Any) -> None:
-        """Raises: InvalidTaskError. Here is the last place for it: what is wrong later takes a pool slot for ever."""
+        """Raises: InvalidTaskError.
+
+        Here is the last place for it: what is wrong later takes a pool slot for ever.
+        """
         try:
             super().__init__(message, **options)
             fault = fault_of(self._request_dict, self._args, self._kwargs, self._payload)
@@ -43,14 +48,19 @@ class StepRequest(Request):
             self._type = self._task.name
 
     def revoked(self) -> bool:
-        """No: whether an operation runs, its row says. A worker remembers a revoked id for hours, and would drop
-        every message of it that the store rings again."""
+        """No: whether an operation runs, its row says.
+
+        A worker remembers a revoked id for hours, and would drop every message of it that the store
+        rings again.
+        """
         return False
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
-        """A dead child's claim is ended first, then its message put back, or the second attempt finds the claim taken."""
+        """A dead child's claim is ended first, then its message put back, or the second attempt
+        finds the claim taken.
+        """
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
@@ -70,7 +80,9 @@ class StepRequest(Request):
         )
 
     def send_event(self, type: str, **fields: Any) -> Any:  # noqa: A002 - Celery's name
-        """Celery tells of the message; where its delivery ran on, the child has told of each operation already."""
+        """Celery tells of the message; where its delivery ran on, the child has told of each
+        operation already.
+        """
         if type == "task-succeeded" and RAN_ON in str(fields.get("result", "")):
             return None
         return super().send_event(type, **fields)
@@ -168,7 +180,9 @@ def _is_limit(value: Any) -> bool:
 
 
 def _is_signature(value: Any, within: int = SIGNATURES_DEEP) -> bool:
-    """A signature, the tasks of a chain and the chord in its options included: a ride looks into both."""
+    """A signature, the tasks of a chain and the chord in its options included: a ride looks into
+    both.
+    """
     if not (
         within
         and isinstance(value, Mapping)

@@ -1,7 +1,9 @@
-"""What a poll costs beside a request that does nothing: `GET /api/v1/jobs/{id}` that finds nothing new, and `/livez`.
+"""What a poll costs beside a request that does nothing: `GET /api/v1/jobs/{id}` that finds nothing
+new, and `/livez`.
 
-Both are asked of the web server as `surefoot up` starts it, in turn, round after round, over one and over many connections; what
-counts is the ratio within a round. The jobs stand half-way, as if a worker had just claimed their first step, for nothing runs here.
+Both are asked of the web server as `surefoot up` starts it, in turn, round after round, over one
+and over many connections; what counts is the ratio within a round. The jobs stand half-way, as if a
+worker had just claimed their first step, for nothing runs here.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ WIDTH = 132
 
 @dataclass(frozen=True)
 class Extent:
-    """`connections`: at once, one size after the other; `batch_s`: how long each kind is asked in a round; `jobs`: that are polled."""
+    """`connections`: at once, one size after the other; `batch_s`: how long each kind is asked in a
+    round; `jobs`: that are polled.
+    """
 
     connections: tuple[int, ...] = (1, 8, 32)
     rounds: int = 7
@@ -56,7 +60,10 @@ class Extent:
 
 @dataclass(frozen=True)
 class Batch:
-    """One kind of request for a while. Milliseconds of processor time for each; the database's is None on SQLite."""
+    """One kind of request for a while.
+
+    Milliseconds of processor time for each; the database's is None on SQLite.
+    """
 
     per_s: float
     web_ms: float
@@ -72,7 +79,9 @@ class Size:
     rounds: list[dict[str, Batch]] = field(default_factory=list)
 
     def ratios(self, figure: str) -> list[float]:
-        """Of each round: how much of the no-op's rate a poll has (`per_s`), or what the no-op costs of a poll's time (`web_ms`)."""
+        """Of each round: how much of the no-op's rate a poll has (`per_s`), or what the no-op costs
+        of a poll's time (`web_ms`).
+        """
         pairs = [(getattr(one[NOOP], figure), getattr(one[POLL], figure)) for one in self.rounds]
         return [poll / noop if figure == "per_s" else noop / poll for noop, poll in pairs]
 
@@ -89,7 +98,11 @@ class Polled:
 
 
 def poll(settings: Settings, extent: Extent, say: Callable[[str], None]) -> Polled:
-    """Measure. Raises: SettingsError when the store cannot be used; ClientLost when the web server ends or answers otherwise."""
+    """Measure.
+
+    Raises: SettingsError when the store cannot be used; ClientLost when the web server ends or
+    answers otherwise.
+    """
     began = time.monotonic()
     with place.home() as home, place.store(settings, home) as (url, words):
         found = Polled(words)
@@ -166,7 +179,9 @@ def _serving(where: Place) -> Iterator[tuple[int, int]]:
 
 
 def _requests(where: Place, port: int, jobs: int) -> dict[str, list[bytes]]:
-    """What each kind sends, in turn: a poll for each of so many jobs, with the tag of the job as it stands."""
+    """What each kind sends, in turn: a poll for each of so many jobs, with the tag of the job as it
+    stands.
+    """
     db = open_engine(where.store_url)
     try:
         _, key = keys.create(db, name="bench")
@@ -258,9 +273,12 @@ def _knocked(
     return found
 
 
-# --- what it says ----------------------------------------------------------------------------------------------
+# --- what it says ---------------------------------------------------------------------------------
 def as_json(polled: Polled) -> dict[str, Any]:
-    """The document of `--polling --json`. `ratio`: [median, least, most] of the rounds, by rate and by the web process's time."""
+    """The document of `--polling --json`.
+
+    `ratio`: [median, least, most] of the rounds, by rate and by the web process's time.
+    """
     return {
         "seconds": round(polled.seconds, 1),
         "store": polled.store,

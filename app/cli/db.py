@@ -19,7 +19,9 @@ def db() -> None:
 @db.command()
 @as_json
 def upgrade(as_json: bool) -> None:
-    """Bring the store to the shape this version needs, and take SUREFOOT_API_KEY, if it is set, for an admin's. Again is the same."""
+    """Bring the store to the shape this version needs, and take SUREFOOT_API_KEY, if it is set, for
+    an admin's. Again is the same.
+    """
     settings().home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings().store_url, pool_size=1)
     try:

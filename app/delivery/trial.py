@@ -97,8 +97,8 @@ def _to_rabbitmq(url: str, patience_s: float) -> None:
         connected = True
         for _ in range(
             2
-            # under an alarm RabbitMQ still takes a connection's first message, and then reads no more
-            # of it
+            # under an alarm RabbitMQ still takes a connection's first message, and then reads no
+            # more of it
         ):
             channel.basic_publish(
                 Message(""), routing_key=on_broker(f"doctor.{uuid4().hex}"), timeout=patience_s

@@ -1,4 +1,6 @@
-"""Questions about the store: is it there, in the right shape, and does it take writes? Does this host know what time it is?"""
+"""Questions about the store: is it there, in the right shape, and does it take writes? Does this
+host know what time it is?
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ def writable(_settings: Settings, db: Engine) -> Iterator[Finding]:
 
 
 def clock(_settings: Settings, db: Engine) -> Iterator[Finding]:
-    """Times on record are the database's; a host that is wrong misleads people, and signs sessions that have ended."""
+    """Times on record are the database's; a host that is wrong misleads people, and signs sessions
+    that have ended.
+    """
     with reading(db) as connection:
         before = time.time()
         at: datetime = connection.execute(select(after(0.0))).scalar_one()

@@ -1,4 +1,7 @@
-"""What must come of a row, by the rules of the engine. Pure: a graph and a row in, the allowed ends out."""
+"""What must come of a row, by the rules of the engine.
+
+Pure: a graph and a row in, the allowed ends out.
+"""
 
 from __future__ import annotations
 
@@ -59,22 +62,29 @@ def expected(graph: Graph, row: Row, plain: str) -> Expected:
 
 
 def _of_first(graph: Graph, row: Row) -> Expected:
-    """The job was made to turn: it ends failed. Where that took an operation all its attempts, a letter tells of it."""
+    """The job was made to turn: it ends failed.
+
+    Where that took an operation all its attempts, a letter tells of it.
+    """
     exhausted = sum(strike.what != What.REJECT for strike in row.first)
     return Expected(FAILED, FAILED, exhausted)
 
 
 def _outage(row: Row) -> Expected:
-    """Which operations need the service is not known here; that none is lost on the way is asked all the same."""
+    """Which operations need the service is not known here; that none is lost on the way is asked
+    all the same.
+    """
     if row.first:
         return Expected(FAILED | ATTENTION, FAILED, None)
     return Expected(COMPLETED | FAILED | ATTENTION, COMPLETED | FAILED, None)
 
 
 def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
-    """What nobody comes for waits, until it is told and somebody comes; or, where the saga says so, it is given up.
+    """What nobody comes for waits, until it is told and somebody comes; or, where the saga says so,
+    it is given up.
 
-    What is given up leaves a letter each; what is needed for the way back, or lies behind the pivot, asks.
+    What is given up leaves a letter each; what is needed for the way back, or lies behind the
+    pivot, asks.
     """
     patience = [
         not node.limits_of(kind).gives_up
@@ -114,7 +124,9 @@ def _on_lane(node: Node, lane: str) -> list[Kind]:
 
 
 def _in_line(graph: Graph, lane: str) -> bool:
-    """Whether the steps of a lane, and those undone on it, come one after the other, so that one of them at most is waiting."""
+    """Whether the steps of a lane, and those undone on it, come one after the other, so that one of
+    them at most is waiting.
+    """
     names = [node.name for node in graph.nodes if lane in (node.lane, node.lane_of(Kind.UNDO))]
     return all(later in graph.reachable[sooner] for sooner, later in pairwise(names))
 

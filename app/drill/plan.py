@@ -1,4 +1,6 @@
-"""What a drill goes through: every fault on every operation of a saga, as rows. Pure: a graph in, rows out.
+"""What a drill goes through: every fault on every operation of a saga, as rows.
+
+Pure: a graph in, rows out.
 
 The same graph gives the same rows in the same order.
 """
@@ -29,7 +31,8 @@ def rows_of(
 ) -> list[Row]:
     """Every row of a saga, group by group.
 
-    Args: `examples`: how many there are, each gets a row without a fault; `example`: the one all faults are tried on;
+    Args: `examples`: how many there are, each gets a row without a fault; `example`: the one all
+    faults are tried on;
     `outages`: services that the test environment can take away.
     """
     rows = [
@@ -49,7 +52,7 @@ def rows_of(
     return [row if row.group == Group.PLAIN else replace(row, example=example) for row in ordered]
 
 
-# --- rows of one operation -----------------------------------------------------------------------------------------
+# --- rows of one operation ------------------------------------------------------------------------
 CRASHES = tuple(Point)
 ERRORS = (
     Point.BEFORE_CLAIM,
@@ -139,9 +142,12 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
 
 
 def _inside(row: Row, undoes: bool) -> Iterator[Row]:
-    """A strike that finds the worker between two lines of the developer's function. `undoes`: and then the job turns, too.
+    """A strike that finds the worker between two lines of the developer's function.
 
-    What must come of it is what must come of the same strike before the effect: nobody knows what has happened.
+    `undoes`: and then the job turns, too.
+
+    What must come of it is what must come of the same strike before the effect: nobody knows what
+    has happened.
     """
     assert row.strike is not None
     name, point = f"{row.operation}:{row.strike.what}@{EACH_LINE}", EACH_LINE.replace("_", " ")
@@ -155,7 +161,9 @@ def _inside(row: Row, undoes: bool) -> Iterator[Row]:
 
 
 def _two_jobs(graph: Graph) -> Iterator[Row]:
-    """Twice the same input at the same time; and once more, where one of the two is undone meanwhile."""
+    """Twice the same input at the same time; and once more, where one of the two is undone
+    meanwhile.
+    """
     yield Row("two-jobs", Group.TWO, "another job at the same time", trick=Disturbance.TWO)
     undoable = [node for node in graph.nodes if node.compensation is not None]
     if undoable:
@@ -171,8 +179,10 @@ def _two_jobs(graph: Graph) -> Iterator[Row]:
 
 
 def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[FaultInjection, ...]:
-    """What makes the job turn when `node` is done: the last step that may still refuse says no; where none comes after it,
-    the step itself happens and costs its worker until it is out of attempts."""
+    """What makes the job turn when `node` is done: the last step that may still refuse says no;
+    where none comes after it, the step itself happens and costs its worker until it is out of
+    attempts.
+    """
     after = [n for n in graph.nodes if n.name in graph.reachable[node.name] and not n.past_pivot]
     if after:
         return (
@@ -199,7 +209,9 @@ def _kinds(node: Node) -> Iterator[str]:
 
 
 def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
-    """Nobody there from the beginning; killed for good in the middle of the lane's first step; nobody there for the undo."""
+    """Nobody there from the beginning; killed for good in the middle of the lane's first step;
+    nobody there for the undo.
+    """
     forward = [node for node in graph.nodes if node.lane == lane]
     back = [
         node
@@ -272,7 +284,7 @@ def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:
         )
 
 
-# --- words ---------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 MESSAGE_WORDS = {
     Disturbance.DUPLICATE: f"delivered {COPIES} times",
     Disturbance.LATE: "delivered again after the end",

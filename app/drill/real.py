@@ -1,9 +1,11 @@
-"""A drill on real processes: a real broker, real signals, and faults that are told by SUREFOOT_FAULTS.
+"""A drill on real processes: a real broker, real signals, and faults that are told by
+SUREFOOT_FAULTS.
 
-All rows share one start. The processes are told every fault there is; which of them fires is a matter of the counts in the
-store, for a fault that has fired its TIMES does not fire: before a row all counts stand at the full number, but for the faults
-of the row. What no fault can do (kill a whole worker, freeze it, empty the broker) is done to a job that a `delay` holds at the
-point. Back-offs are made due in the store, so nobody waits for a clock.
+All rows share one start. The processes are told every fault there is; which of them fires is a
+matter of the counts in the store, for a fault that has fired its TIMES does not fire: before a row
+all counts stand at the full number, but for the faults of the row. What no fault can do (kill a
+whole worker, freeze it, empty the broker) is done to a job that a `delay` holds at the point.
+Back-offs are made due in the store, so nobody waits for a clock.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ class RealProcesses:
         self._away = ExitStack()
         with (
             asking(self.db) as connection
-        ):  # how far the store's clock is ahead of this process: its times and those of logs are told side by side
+            # how far the store's clock is ahead of this process: its times and those of logs are told
+            # side by side
+        ):
             self._ahead = connection.execute(select(now())).scalar_one() - datetime.now(UTC)
         self._disarm()
 
@@ -90,9 +94,12 @@ class RealProcesses:
         self._away.close()
         self._http.close()
 
-    # --- what a drill asks of its player ------------------------------------------------------------------------
+    # --- what a drill asks of its player ----------------------------------------------------------
     def play(self, row: Row, input: dict[str, Any]) -> RunResult:  # noqa: A002
-        """Submit the input over HTTP, do to the job what the row says, and let it land. Raises: NotLanded; Stopped."""
+        """Submit the input over HTTP, do to the job what the row says, and let it land.
+
+        Raises: NotLanded; Stopped.
+        """
         self._begin(row)
         self._run.until_ready()
         armed = self._arm(row)
@@ -149,9 +156,12 @@ class RealProcesses:
         self._lines = sorted([*self._lines, *lines], key=lambda line: line[0])
         self._trace[:] = [f"{seconds:8.1f} s  {text}" for seconds, text in self._lines]
 
-    # --- faults ------------------------------------------------------------------------------------------------------
+    # --- faults -----------------------------------------------------------------------------------
     def _arm(self, row: Row) -> dict[str, int]:
-        """Let the faults of this row fire, but for what happens then. Returns: fault's key -> how often."""
+        """Let the faults of this row fire, but for what happens then.
+
+        Returns: fault's key -> how often.
+        """
         armed = {
             fault_of(strike).key: strike.times for strike in row.strikes if strike not in row.then
         }
@@ -173,7 +183,10 @@ class RealProcesses:
         return sum(MOST_TIMES - fault_control.fired(self.db, key) for key in armed)
 
     def _while_held(self, row: Row, armed: dict[str, int]) -> bool:
-        """Do from outside what no fault can do, while the job stands at the point. False: it never came there."""
+        """Do from outside what no fault can do, while the job stands at the point.
+
+        False: it never came there.
+        """
         if row.trick not in (*HELD, Disturbance.DUPLICATE):
             return True
         key = next(reversed(armed))  # the row's own fault comes after those that lead to it
@@ -213,9 +226,11 @@ class RealProcesses:
             self._taken = True
             self.say(f"* {service} is away")
 
-    # --- messages ----------------------------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
     def _submit(self, input: dict[str, Any]) -> str:  # noqa: A002
-        """The job that is accepted; asked for again, under the same key, while the web server is not there. Raises: NotLanded; Stopped."""
+        """The job that is accepted; asked for again, under the same key, while the web server is
+        not there. Raises: NotLanded; Stopped.
+        """
         key, found = {"Idempotency-Key": new_id()}, ""
 
         def accepted() -> bool:
@@ -245,7 +260,7 @@ class RealProcesses:
             self._send(row)
         self._wait(lambda: False, LATE_S)
 
-    # --- waiting -----------------------------------------------------------------------------------------------------
+    # --- waiting ----------------------------------------------------------------------------------
     def _land(self) -> None:
         row = self._row
 

@@ -1,4 +1,6 @@
-"""Was it right? What must hold when a row has landed, whatever was done to it; each fault found is one sentence."""
+"""Was it right? What must hold when a row has landed, whatever was done to it; each fault found is
+one sentence.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ SLACK_S, BOUND_S = (
 def wrong(
     db: Engine, saga: Saga[Any], world: World, allowed: Ends, letters: int | None
 ) -> list[Finding]:
-    """Everything that does not hold of a job that has landed. `allowed`: states; `letters`: open ones, None for any number."""
+    """Everything that does not hold of a job that has landed.
+
+    `allowed`: states; `letters`: open ones, None for any number.
+    """
     return [
         *(Finding("", says) for says in _state(world, allowed)),
         *_letters(db, world.job.id, letters),
@@ -44,7 +49,10 @@ def wrong(
 
 
 def unmeant(db: Engine, world: World) -> list[Finding]:
-    """Of an example without a fault: that it ended by an error of the code or by a limit. To be refused may be meant."""
+    """Of an example without a fault: that it ended by an error of the code or by a limit.
+
+    To be refused may be meant.
+    """
     given_up = [letter for letter in open_letters(db, world.job.id) if world.job.state in ENDED]
     return [
         Finding(
@@ -72,7 +80,9 @@ def _state(world: World, allowed: Ends) -> Iterator[str]:
 
 
 def _letters(db: Engine, job_id: str, expected: int | None) -> Iterator[Finding]:
-    """Exactly one open letter for each operation that used up its attempts, and no more than the row accounts for."""
+    """Exactly one open letter for each operation that used up its attempts, and no more than the
+    row accounts for.
+    """
     for row in _exhausted(db, job_id):
         if row.letters != 1:
             name = row.step if row.kind == Kind.ACTION else f"{row.step}.{row.kind}"

@@ -1,9 +1,10 @@
 """A job as a part of the caller's own transaction.
 
-The rows go through the caller's connection, in a savepoint of their own: what is refused leaves the transaction as it
-was. The connection has to be to the store's database; where the store's tables are in a schema of their own, the
-search path leads there for as long as the statements run. SQLAlchemy tells of a commit before it happens, so a thread
-looks for the job until it is there, and publishes then; what it misses is the relay's.
+The rows go through the caller's connection, in a savepoint of their own: what is refused leaves the
+transaction as it was. The connection has to be to the store's database; where the store's tables
+are in a schema of their own, the search path leads there for as long as the statements run.
+SQLAlchemy tells of a commit before it happens, so a thread looks for the job until it is there, and
+publishes then; what it misses is the relay's.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ _PATH = text("SELECT set_config('search_path', :path, true)")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a connection leads: `name`, for people, and what is the same only for the same database."""
+    """Where a connection leads: `name`, for people, and what is the same only for the same
+    database.
+    """
 
     name: str
     identity: tuple[Any, ...]
@@ -52,7 +55,8 @@ class Place:
 
 @contextmanager
 def joined(here: Client, given: Any) -> Iterator[Connection]:
-    """The caller's connection, fit for our statements; a failure inside undoes them and nothing else.
+    """The caller's connection, fit for our statements; a failure inside undoes them and nothing
+    else.
 
     Raises: RequestError for what is not a connection to the store's database, or commits by itself.
     """
@@ -124,7 +128,9 @@ def _commits_by_itself(connection: Connection) -> bool:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Python's driver begins with the first write; a savepoint before that would commit when it is released."""
+    """Python's driver begins with the first write; a savepoint before that would commit when it is
+    released.
+    """
     if not getattr(connection.connection.dbapi_connection, "in_transaction", True):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -135,9 +141,11 @@ def _store_schema(db: Engine) -> str:
         return str(own.execute(_SCHEMA).scalar_one())
 
 
-# --- after the commit ------------------------------------------------------------------------------------------
+# --- after the commit -----------------------------------------------------------------------------
 def publish_after_commit(here: Client, connection: Connection, submitted: Submitted) -> None:
-    """Publish when the transaction that this connection is in has committed; nothing when it is rolled back."""
+    """Publish when the transaction that this connection is in has committed; nothing when it is
+    rolled back.
+    """
     if not submitted.plan or here.publisher is None:
         return
     for moment in ("commit", "commit_twophase"):
@@ -145,7 +153,10 @@ def publish_after_commit(here: Client, connection: Connection, submitted: Submit
 
 
 class Watcher:
-    """A thread that waits until jobs are seen in the store, and publishes them. It ends with its process."""
+    """A thread that waits until jobs are seen in the store, and publishes them.
+
+    It ends with its process.
+    """
 
     def __init__(self) -> None:
         self._line: queue.SimpleQueue[tuple[Client, Submitted, float]] = queue.SimpleQueue()

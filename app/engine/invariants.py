@@ -1,7 +1,9 @@
-"""What must always be so, as SQL: each statement returns no row. Every engine test ends by asking them.
+"""What must always be so, as SQL: each statement returns no row.
 
-Parsed by PostgreSQL and SQLite alike. `:slack` seconds = a lease and a sweep; `:bound` seconds = how long a message may
-be under way.
+Every engine test ends by asking them.
+
+Parsed by PostgreSQL and SQLite alike. `:slack` seconds = a lease and a sweep; `:bound` seconds =
+how long a message may be under way.
 """
 
 from __future__ import annotations
@@ -102,14 +104,18 @@ _TIMES = {
 }
 
 
-UNDER_WAY_S = 3600.0  # how long an operation may lie queued before it counts as forgotten: the longest queue time-out by default
+# how long an operation may lie queued before it counts as forgotten: the longest queue time-out by
+# default
+UNDER_WAY_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which jobs to ask about, for a store with millions: the oldest that are open, those that wait for a person, the newest.
+    """Which jobs to ask about, for a store with millions: the oldest that are open, those that wait
+    for a person, the newest.
 
-    What asks about operations alone is served by an index that finished rows have left, and is asked about all.
+    What asks about operations alone is served by an index that finished rows have left, and is
+    asked about all.
     """
 
     open_jobs: int = 2000
@@ -128,14 +134,18 @@ class Scope:
 
 
 def slack_s(settings: Settings) -> float:
-    """How long a healthy relay may leave a lapsed lease or a due time: a lease, some sweeps, and a busy machine."""
+    """How long a healthy relay may leave a lapsed lease or a due time: a lease, some sweeps, and a
+    busy machine.
+    """
     return settings.lease_seconds + 4 * settings.sweep_seconds + 5.0
 
 
 def violations(
     db: Engine, *, slack_s: float, bound_s: float, scope: Scope | None = None
 ) -> dict[str, list[str]]:
-    """Which invariants do not hold: the invariant's sentence -> the ids that break it. Empty when all is well.
+    """Which invariants do not hold: the invariant's sentence -> the ids that break it.
+
+    Empty when all is well.
 
     `scope` None asks about every job there ever was.
     """

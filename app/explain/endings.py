@@ -47,9 +47,11 @@ def ended(facts: Facts) -> str:
 
 
 def undone(facts: Facts) -> str:
-    """What became of all that had happened: `Undone: nothing is left of it; room released, card refunded (…)`.
+    """What became of all that had happened: `Undone: nothing is left of it; room released, card
+    refunded (…)`.
 
-    Told from every effect: what an undo leaves, what nobody could undo, and what its saga does not undo are all still there.
+    Told from every effect: what an undo leaves, what nobody could undo, and what its saga does not
+    undo are all still there.
     """
     left = [effect for effect in facts.effects if effect.left_over]
     back = [
@@ -78,7 +80,9 @@ def undone(facts: Facts) -> str:
 
 
 def findings(facts: Facts) -> list[str]:
-    """What reconciliation found and nobody has closed: lateness while the job is under way, and what a service says otherwise."""
+    """What reconciliation found and nobody has closed: lateness while the job is under way, and
+    what a service says otherwise.
+    """
     said = []
     for row in facts.findings:
         if row.finding == Finding.LATE and not facts.snapshot.ended:
@@ -110,7 +114,9 @@ def _can(facts: Facts) -> str:
 
 
 def _standing(facts: Facts) -> str:
-    """Of a job that is being undone: why, which is not what a person is asked about, and what is still there meanwhile."""
+    """Of a job that is being undone: why, which is not what a person is asked about, and what is
+    still there meanwhile.
+    """
     if facts.snapshot.job.direction != Dir.BACK:
         return ""
     there = [

@@ -47,7 +47,9 @@ class Turned:
 
 @dataclass(frozen=True)
 class Facts:
-    """`workers` is read only while something waits for one; `today` is the reader's, for how times are written."""
+    """`workers` is read only while something waits for one; `today` is the reader's, for how times
+    are written.
+    """
 
     snapshot: Snapshot
     effects: Sequence[Effect]
@@ -64,7 +66,9 @@ class Facts:
         return self.snapshot.words
 
     def title(self, op: Operation) -> str:
-        """What people call an operation: its step, its compensation's own name, or the confirmation of a step."""
+        """What people call an operation: its step, its compensation's own name, or the confirmation
+        of a step.
+        """
         undo = self.snapshot.graph.by_name[op.step].compensation
         if op.kind == Kind.UNDO and undo is not None:
             return undo.name

@@ -42,7 +42,9 @@ class Wait:
 
 
 def waits(facts: Facts) -> list[Wait]:
-    """What is going on, in the order of the graph: attempts first, then what has a time, then what lies ready."""
+    """What is going on, in the order of the graph: attempts first, then what has a time, then what
+    lies ready.
+    """
     found = [
         replace(wait, about=facts.title(op))
         for op in facts.snapshot.operations

@@ -22,7 +22,8 @@ from surefoot.app.store.views.names import stamp
 
 
 def why(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
-    """{"state", "since", "sentence", "waiting_for": [{"kind", "what", "since", "ends_by"}], "next": {"what", "at"}}.
+    """{"state", "since", "sentence", "waiting_for": [{"kind", "what", "since", "ends_by"}], "next":
+    {"what", "at"}}.
 
     Raises: NotFound.
     """
@@ -71,7 +72,9 @@ def tell(facts: Facts) -> dict[str, Any]:
 
 
 def _person(facts: Facts, letter: Letter) -> dict[str, Any]:
-    """`step` names the effect that a decision is about, as its address does; `letter` asks for it, `owner` has taken the job on."""
+    """`step` names the effect that a decision is about, as its address does; `letter` asks for it,
+    `owner` has taken the job on.
+    """
     asked = {
         "kind": WaitingFor.PERSON,
         "what": f"a decision about {letter.step}",

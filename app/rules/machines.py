@@ -1,4 +1,7 @@
-"""What has states, and what each stored state means. `rules.transitions` says what leads from one to another."""
+"""What has states, and what each stored state means.
+
+`rules.transitions` says what leads from one to another.
+"""
 
 from __future__ import annotations
 

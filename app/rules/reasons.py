@@ -1,7 +1,7 @@
 """Why an attempt ended without a result, and why an operation was given up: one row each.
 
-A new reason is one member here, the place that fails with it, and its test: history, dead letters, metrics, pages and
-`why` ask the row.
+A new reason is one member here, the place that fails with it, and its test: history, dead letters,
+metrics, pages and `why` ask the row.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from surefoot.app.rules.events import HistoryEvent
 class ReasonRule:
     """What follows from a failure reason.
 
-    `gave_up`: how people say that the operation ended, after its name; "" where no letter has this word.
+    `gave_up`: how people say that the operation ended, after its name; "" where no letter has this
+    word.
     `letter`: the word of the dead letter, where it is another reason's; None: its own.
     `outcome`: label of the attempts counter when the operation is given up for it.
     `again`: the history event when the operation is tried again after it.
-    `attempt_gone`: the attempt's own process is gone or killed, so its token is spent; it is tried again at once.
+    `attempt_gone`: the attempt's own process is gone or killed, so its token is spent; it is tried
+    again at once.
     `asks`: its letter asks whether the effect happened: only somebody who looks can tell.
     `answers_itself`: no letter is opened where the job turns; its history says enough.
     `for_good`: its own answer stands, also for a step that is done at most once.
-    `lateness`: says how late the job is; the operation goes on by itself, so it can only be tried again.
+    `lateness`: says how late the job is; the operation goes on by itself, so it can only be tried
+    again.
     """
 
     gave_up: str = ""
@@ -42,7 +45,11 @@ PLAIN = ReasonRule()
 
 
 class FailureReason(StrEnum):
-    """Why. What an attempt ends with and what a dead letter says are the same words where they mean the same."""
+    """Why.
+
+    What an attempt ends with and what a dead letter says are the same words where they mean the
+    same.
+    """
 
     _value_: str
     rule: ReasonRule

@@ -1,6 +1,7 @@
 """Why an operation is parked (`operations.wait_reason`), and what is said of it.
 
-A new reason is one member here, the place that parks with it, and its test: state, `why`, sweep and metrics ask the row.
+A new reason is one member here, the place that parks with it, and its test: state, `why`, sweep and
+metrics ask the row.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ class WaitingFor(StrEnum):
 
 @dataclass(frozen=True)
 class WaitRule:
-    """What follows from a wait reason. Every parked operation has a time at which the sweep wakes it.
+    """What follows from a wait reason.
 
-    `sentence`, `what`, `next`: templates over `title` (of the operation), `error`, `attempt`, `when` (it is woken), `version`, `saga`
-    and `digest` (of its job), and `unattended` (that it has waited past its time).
+    Every parked operation has a time at which the sweep wakes it.
+
+    `sentence`, `what`, `next`: templates over `title` (of the operation), `error`, `attempt`,
+    `when` (it is woken), `version`, `saga` and `digest` (of its job), and `unattended` (that it has
+    waited past its time).
     `busy`: work in hand, so the job is shown as running; else it is shown as waiting.
-    `for_worker`: a worker that can do it ends the wait; the queue time-out goes on, and past it the operation is given up
-    where its saga says so.
+    `for_worker`: a worker that can do it ends the wait; the queue time-out goes on, and past it the
+    operation is given up where its saga says so.
     `hastened`: the time may be put forward, for nothing outside decides about it.
     `of_job`: `why` tells it once for the job, not for each operation.
     """

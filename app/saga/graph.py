@@ -1,7 +1,8 @@
-"""A saga as data: what is pinned to a job, kept in the catalogue, and read by every process that lacks the saga's code.
+"""A saga as data: what is pinned to a job, kept in the catalogue, and read by every process that
+lacks the saga's code.
 
-Nothing here is code of a user. The digest covers all of it, so two processes that agree on a digest agree on the
-graph, the limits, and what each step promises.
+Nothing here is code of a user. The digest covers all of it, so two processes that agree on a digest
+agree on the graph, the limits, and what each step promises.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from surefoot.app.rules.states import Kind
 from surefoot.app.saga.schemas import without_words
 
 T = TypeVar("T")
-# field -> its key in stored definitions, which digests cover: a job is pinned to one, so a key keeps its first name
+# field -> its key in stored definitions, which digests cover: a job is pinned to one, so a key
+# keeps its first name
 STORED_AS = {
     "on_unknown_undo": "settle",
     "batchable": "brief",
@@ -26,14 +28,18 @@ STORED_AS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one operation may use. `attempts`: how many end badly before it is given up; the rest in seconds.
+    """What one operation may use.
 
-    `counted`: its saga says so (`Retry(limit=5)`), so every attempt counts; else only those that are known to be wrong, and what
-    else fails is bounded by time: `for_s` where its saga says one (`Retry(for_="10m")`), else `Graph.patience_s`.
+    `attempts`: how many end badly before it is given up; the rest in seconds.
 
-    `queue_timeout_s`: how long it may lie ready before a worker claims it; `gives_up`: it is given up then, since the saga says so
-    (else the missing workers are reported, and it waits). `heartbeat_timeout_s`: how long an attempt may go without a heartbeat
-    (ctx.progress, ctx.checkpoint, ctx.check); None: as long as it may run.
+    `counted`: its saga says so (`Retry(limit=5)`), so every attempt counts; else only those that
+    are known to be wrong, and what else fails is bounded by time: `for_s` where its saga says one
+    (`Retry(for_="10m")`), else `Graph.patience_s`.
+
+    `queue_timeout_s`: how long it may lie ready before a worker claims it; `gives_up`: it is given
+    up then, since the saga says so (else the missing workers are reported, and it waits).
+    `heartbeat_timeout_s`: how long an attempt may go without a heartbeat (ctx.progress,
+    ctx.checkpoint, ctx.check); None: as long as it may run.
     """
 
     attempts: int
@@ -61,7 +67,10 @@ class Compensation:
 
 @dataclass(frozen=True)
 class Node:
-    """One step of the graph. `after`: names of the steps it waits for, in the order their results are passed."""
+    """One step of the graph.
+
+    `after`: names of the steps it waits for, in the order their results are passed.
+    """
 
     name: str
     lane: str
@@ -74,7 +83,8 @@ class Node:
     on_unknown: str = (
         "retry"  # of an irreversible step: "retry" (at least once) or "attention" (at most once)
     )
-    on_unknown_undo: str = "undo"  # what the undo of an unknown outcome does first: "undo" (at once) or "replay" the action
+    # what the undo of an unknown outcome does first: "undo" (at once) or "replay" the action
+    on_unknown_undo: str = "undo"
     probe: bool = False
     compensation: Compensation | None = None
     confirm: Limits | None = None
@@ -112,7 +122,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Locks:
-    """That a saga's jobs take locks before their first step; which ones is code. `wait_s`: how long a job waits for them.
+    """That a saga's jobs take locks before their first step; which ones is code.
+
+    `wait_s`: how long a job waits for them.
 
     `on_locked`: "wait" (in a fair queue) or "fail" (at once, with nothing done).
     """
@@ -122,16 +134,22 @@ class Locks:
 
 
 def _known(kind: type[T], said: dict[str, Any]) -> T:
-    """An instance of `said`. Keys that only newer code knows are left out: that code runs the definition."""
+    """An instance of `said`.
+
+    Keys that only newer code knows are left out: that code runs the definition.
+    """
     names = {STORED_AS.get(one.name, one.name): one.name for one in fields(kind)}  # type: ignore[arg-type]
     return kind(**{names[key]: value for key, value in said.items() if key in names})
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A saga's steps in topological order, with the orders derived from them. `locks`: None where a saga takes none.
+    """A saga's steps in topological order, with the orders derived from them.
 
-    `on_sla`: what becomes of a job that takes longer than `sla_s`: "ask", "redrive" or "compensate".
+    `locks`: None where a saga takes none.
+
+    `on_sla`: what becomes of a job that takes longer than `sla_s`: "ask", "redrive" or
+    "compensate".
     """
 
     saga: str
@@ -170,7 +188,9 @@ class Graph:
 
     @cached_property
     def last(self) -> str | None:
-        """The step whose completion ends the job: the only one that nothing follows, and no confirmation and no lock's end either."""
+        """The step whose completion ends the job: the only one that nothing follows, and no
+        confirmation and no lock's end either.
+        """
         sinks = [node.name for node in self.nodes if not self.followers[node.name]]
         more_to_do = self.locks is not None or any(node.confirm for node in self.nodes)
         return sinks[0] if len(sinks) == 1 and not more_to_do else None
@@ -182,8 +202,9 @@ class Graph:
     def patience_s(self, step: str, kind: str) -> float:
         """How long an operation may fail before it is given up, where attempts do not bound it.
 
-        An action: as long as its job may take (`sla`). What comes when there is no other way has twice as long: an undo
-        outlasts its action, and so do what is past the point of no return and a confirmation.
+        An action: as long as its job may take (`sla`). What comes when there is no other way has
+        twice as long: an undo outlasts its action, and so do what is past the point of no return
+        and a confirmation.
         """
         node = self.by_name[step]
         said = node.limits_of(kind).for_s
@@ -194,7 +215,9 @@ class Graph:
         return 2 * max(self.sla_s, node.limits.for_s or 0.0)
 
     def rank(self, step: str, kind: str) -> int:
-        """The order in which rows of one job are locked: actions in topological order, undos in reverse, confirmations."""
+        """The order in which rows of one job are locked: actions in topological order, undos in
+        reverse, confirmations.
+        """
         index, count = self._place[step], len(self.nodes)
         ranks: dict[str, int] = {
             Kind.ACTION: index,
@@ -204,7 +227,8 @@ class Graph:
         return ranks[kind]
 
     def apart(self, step: str, kind: str, other: str, other_kind: str) -> bool:
-        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a batch.
+        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of
+        a batch.
 
         A step that this definition does not have may wait for anything.
         """
@@ -267,7 +291,8 @@ class Graph:
 def digest_of(graph: Graph, input_schema: dict[str, Any]) -> str:
     """Sixteen hex digits that name this definition for ever (SHA-256 over its canonical JSON).
 
-    Titles and descriptions of the schema do not count: a corrected docstring would strand the jobs that are under way.
+    Titles and descriptions of the schema do not count: a corrected docstring would strand the jobs
+    that are under way.
     """
     text = json.dumps(
         {"graph": graph.to_json(), "input": without_words(input_schema)},
@@ -278,7 +303,9 @@ def digest_of(graph: Graph, input_schema: dict[str, Any]) -> str:
 
 
 def _as_data(value: Any) -> Any:
-    """As `dataclasses.asdict`, under the stored keys, but without a copy of each text and number, which takes far longer."""
+    """As `dataclasses.asdict`, under the stored keys, but without a copy of each text and number,
+    which takes far longer.
+    """
     if isinstance(value, tuple):
         return tuple([_as_data(one) for one in value])
     names = getattr(value, "__dataclass_fields__", None)

@@ -1,4 +1,6 @@
-"""The workers: each with one child that serves one message at a time, and a main process that keeps its lease."""
+"""The workers: each with one child that serves one message at a time, and a main process that keeps
+its lease.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,10 @@ class CheckedLoop(Loop):
 
 
 class Fleet:
-    """`workers`: all there are. `runs_on`: they go on with the next operation of their lane without a message."""
+    """`workers`: all there are.
+
+    `runs_on`: they go on with the next operation of their lane without a message.
+    """
 
     def __init__(self, scene: Environment, size: int, *, runs_on: bool) -> None:
         self._scene, self._runs_on = scene, runs_on
@@ -119,9 +124,12 @@ class Fleet:
         redelivers: bool = True,
         registry: Registry | None = None,
     ) -> Actor | None:
-        """A worker gets a message (the oldest) and does it. None: there is no message, or nobody is idle.
+        """A worker gets a message (the oldest) and does it.
 
-        `says`: how a simulated service answers; `redelivers`: whether the broker puts the message back if the worker dies;
+        None: there is no message, or nobody is idle.
+
+        `says`: how a simulated service answers; `redelivers`: whether the broker puts the message
+        back if the worker dies;
         `registry`: what this worker has the code of, if that is not everything.
         """
         waiting = self._scene.broker.waiting
@@ -174,7 +182,9 @@ class Fleet:
             self.kill_child(worker)
 
     def kill_child(self, worker: Worker) -> None:
-        """The child is killed, its main process lives: it ends the claim, and Celery puts the message back."""
+        """The child is killed, its main process lives: it ends the claim, and Celery puts the
+        message back.
+        """
         if worker.actor is None or worker.delivery is None:
             return
         scene, taken, pid = self._scene, worker.delivery, worker.pid
@@ -194,7 +204,9 @@ class Fleet:
         scene.broker.waiting.append(taken)
 
     def shut_down(self, worker: Worker) -> None:
-        """SIGTERM and its grace is over: what still runs is handed back, the message too, and the worker starts anew."""
+        """SIGTERM and its grace is over: what still runs is handed back, the message too, and the
+        worker starts anew.
+        """
         if worker.actor is None or worker.delivery is None:
             return
         scene, delivery = self._scene, worker.delivery

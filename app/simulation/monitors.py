@@ -1,9 +1,10 @@
 """What must hold at every instant, asked of the store itself.
 
-Triggers see each single change, also one that the next statement hides again, and know which actor makes it; what they
-object to is written in the same transaction, so it is gone if that rolls back. The statements of `engine.invariants` are
-asked after every action, all in one. Conditions and statements are SQLite's and PostgreSQL's alike, but for what
-`in_plpgsql` and `POSTGRESQL` put in another place.
+Triggers see each single change, also one that the next statement hides again, and know which actor
+makes it; what they object to is written in the same transaction, so it is gone if that rolls back.
+The statements of `engine.invariants` are asked after every action, all in one. Conditions and
+statements are SQLite's and PostgreSQL's alike, but for what `in_plpgsql` and `POSTGRESQL` put in
+another place.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from surefoot.app.testkit.clock import VirtualClock
 OBJECTIONS = "sim_objections"
 OBJECTIONS_TABLE = f"CREATE TABLE {OBJECTIONS} (sentence TEXT NOT NULL, id TEXT NOT NULL)"
 HISTORY = "a line of history was changed"
-ANY_TIME_S = 1e8  # while anything may fail nobody promises a bound: what is asked is only that there is a date at all
+# while anything may fail nobody promises a bound: what is asked is only that there is a date at all
+ANY_TIME_S = 1e8
 
 
 def _in(states: tuple[str, ...]) -> str:
@@ -86,10 +88,12 @@ CHANGES: dict[str, tuple[str, str]] = {
         "surefoot_operations",
         "sim_fence() IS NOT NULL AND OLD.state = 'running' AND NEW.state <> 'running' AND OLD.fence <> sim_fence()",
     ),
-    "what may have happened was forgotten": (  # only a completion settles everything; one attempt vouches for itself alone
+    # only a completion settles everything; one attempt vouches for itself alone
+    "what may have happened was forgotten": (
         "surefoot_operations",
         f"NEW.unknown_outcomes < OLD.unknown_outcomes - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.resolution IS NULL AND {NOT_KEPT_OUT}"
-        " AND NOT (OLD.state = 'failed' AND sim_role() = 'person')",  # who looked, and says so by trying again
+        # who looked, and says so by trying again
+        " AND NOT (OLD.state = 'failed' AND sim_role() = 'person')",
     ),
     "a completed operation lost its result": (
         "surefoot_operations",
@@ -111,7 +115,10 @@ MORE: dict[str, str] = {
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """Put the triggers into a store in memory. The connection knows sim_role(), sim_fence() and sim_now()."""
+    """Put the triggers into a store in memory.
+
+    The connection knows sim_role(), sim_fence() and sim_now().
+    """
     connection.execute(OBJECTIONS_TABLE)
     for number, (sentence, (table, condition)) in enumerate(CHANGES.items()):
         connection.execute(
@@ -125,7 +132,9 @@ def install(connection: sqlite3.Connection) -> None:
 
 
 def in_plpgsql() -> str:
-    """The same triggers in PostgreSQL's words, a function for each table; they call the same three functions."""
+    """The same triggers in PostgreSQL's words, a function for each table; they call the same three
+    functions.
+    """
     asked: dict[str, list[str]] = {}
     for sentence, (table, condition) in CHANGES.items():
         differs = re.sub(r"IS NOT (?=OLD\.)", "IS DISTINCT FROM ", condition)

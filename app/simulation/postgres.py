@@ -1,8 +1,10 @@
-"""A simulation's store on PostgreSQL, so that schedules run the statements that only PostgreSQL runs.
+"""A simulation's store on PostgreSQL, so that schedules run the statements that only PostgreSQL
+runs.
 
-It lies in a schema of its own, dropped in the end. In that schema are functions of the names of PostgreSQL's clocks, which
-come before the real ones on the search path: so "the time is the database's" is the virtual time here too. What the schema
-needs to know of the simulation (the time, and which actor is on the stage) it is told before a transaction, if that has changed.
+It lies in a schema of its own, dropped in the end. In that schema are functions of the names of
+PostgreSQL's clocks, which come before the real ones on the search path: so "the time is the
+database's" is the virtual time here too. What the schema needs to know of the simulation (the time,
+and which actor is on the stage) it is told before a transaction, if that has changed.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def _connected(url: str) -> psycopg.Connection[Any]:
 
 
 class PostgresStore(SimStore):
-    """In a schema of the database at `url`. Raises: psycopg.Error when that cannot be reached or written to."""
+    """In a schema of the database at `url`.
+
+    Raises: psycopg.Error when that cannot be reached or written to.
+    """
 
     asked_each = 4  # all in one is dear here; the triggers see every change
 
@@ -75,7 +80,9 @@ class PostgresStore(SimStore):
         self._deletes = [f"DELETE FROM {table}" for table in tables]  # noqa: S608 - our own
 
     def empty(self) -> None:
-        """Rows are deleted: after a TRUNCATE every plan is made anew, which takes longer than a schedule."""
+        """Rows are deleted: after a TRUNCATE every plan is made anew, which takes longer than a
+        schedule.
+        """
         with self._cursor() as cursor:
             cursor.execute(";".join([*self._deletes, FIRST_ROUND.format(_zoned(self.clock))]))
 
@@ -94,7 +101,7 @@ class PostgresStore(SimStore):
             found: list[tuple[str, str]] = asked.fetchall()
         return found
 
-    # --- how -------------------------------------------------------------------------------------------------------
+    # --- how --------------------------------------------------------------------------------------
     def _opened(self, url: str, schema: str) -> Engine:
         engine = open_engine(url, pool_size=1)
         own = f"SET search_path = {schema}, pg_catalog; SET synchronous_commit = off"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from surefoot.app.simulation.terms import terms_of
 
-# How a call may fail. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer), fail (for good).
+# How a call may fail. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the
+# answer), fail (for good).
 FAILURE_ANSWERS = ("refuse", "break", "unsent", "not_yet", "later", "lose", "check", "stranger")
 FOR_GOOD = "fail"
 SECONDS = (0.5, 2.0, 6.0, 16.0, 40.0, 70.0)
@@ -33,7 +34,8 @@ FAULTS = {
     "answer": 1.0,
 }
 STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
-# What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
+# What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one
+# about people alone
 OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
 OF_SIXTEEN_IN_DOUBT = (
     2  # answers are lost, jobs cancelled, and every undo has to learn what happened

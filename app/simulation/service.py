@@ -1,7 +1,8 @@
-"""A service with the real barrier, that answers as it is told to and writes down what truly happened.
+"""A service with the real barrier, that answers as it is told to and writes down what truly
+happened.
 
-Its book is the truth that the engine's account is compared with: it is kept by step and kind, not by the effect's key, so
-that a key which changes with the attempt shows as two effects.
+Its book is the truth that the engine's account is compared with: it is kept by step and kind, not
+by the effect's key, so that a key which changes with the attempt shows as two effects.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ Asked = tuple[str, str, str, int]  # an attempt: job, step, kind and fence
 
 
 def _asked(actor: Actor | None, ctx: Context) -> Asked:
-    """The attempt that asks. A replay belongs to the undo before which it is made: so does its fence."""
+    """The attempt that asks.
+
+    A replay belongs to the undo before which it is made: so does its fence.
+    """
     kind = Kind.UNDO if _replays(actor, ctx) else ctx.kind
     return (ctx.job_id, ctx.step, kind, ctx.fence)
 
@@ -59,7 +63,9 @@ def _told(actor: Actor | None) -> str | None:
 
 
 def _spared(actor: Actor | None, ctx: Context) -> bool:
-    """Whether this is a replay before an undo, and what was told is meant for the undo: every other time."""
+    """Whether this is a replay before an undo, and what was told is meant for the undo: every other
+    time.
+    """
     return _replays(actor, ctx) and ctx.fence % 2 == 0
 
 
@@ -69,7 +75,9 @@ def _replays(actor: Actor | None, ctx: Context) -> bool:
 
 @dataclass
 class SimService:
-    """One service for all steps. `book`: effects in the order they happened; `objections`: what can never be right.
+    """One service for all steps.
+
+    `book`: effects in the order they happened; `objections`: what can never be right.
 
     `exclusive`: all jobs name one record, so one of them is under way at a time.
     """
@@ -157,7 +165,7 @@ class SimService:
             effect.step for effect in self.book if effect.job_id == job_id and effect.kind == kind
         ]
 
-    # --- how -------------------------------------------------------------------------------------------------------
+    # --- how --------------------------------------------------------------------------------------
     @staticmethod
     def _before(said: str, ctx: Context) -> None:
         match said:
@@ -184,7 +192,9 @@ class SimService:
         self.book.append(effect)
 
     def _alone(self, effect: Effect) -> None:
-        """Every other job that has done something is over, unless this one is: a worker that slept may do what has no undo."""
+        """Every other job that has done something is over, unless this one is: a worker that slept
+        may do what has no undo.
+        """
         if not self._moves(effect.job_id):
             return
         for job_id in {e.job_id for e in self.book} - {effect.job_id}:
@@ -198,7 +208,9 @@ class SimService:
         return state not in ENDED
 
     def _has_a_cause(self, ctx: Context, version: int) -> None:
-        """What is asked of a service must have been put on record before: the job, the claim, the attempt."""
+        """What is asked of a service must have been put on record before: the job, the claim, the
+        attempt.
+        """
         found = self.store.ask(
             "SELECT o.started, o.attempts, j.version"
             " FROM surefoot_operations o JOIN surefoot_jobs j ON j.id = o.job_id"

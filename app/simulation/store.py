@@ -1,7 +1,9 @@
-"""The store of a simulation: the real schema, made once for a process and emptied for each schedule.
+"""The store of a simulation: the real schema, made once for a process and emptied for each
+schedule.
 
-One actor runs at a time, and none ever stops inside a transaction. So one connection serves all of them, and the schedules
-of one process follow each other, never overlap. Usually it is SQLite in memory; `simulation.postgres` has the other one.
+One actor runs at a time, and none ever stops inside a transaction. So one connection serves all of
+them, and the schedules of one process follow each other, never overlap. Usually it is SQLite in
+memory; `simulation.postgres` has the other one.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from surefoot.app.testkit.clock import VirtualClock
 
 
 class SimStore(ABC):
-    """`engine`: the plain database, for looking and for the service. `db`: the same seen from `host`.
+    """`engine`: the plain database, for looking and for the service.
+
+    `db`: the same seen from `host`.
 
     Transactions of `db` begin and end at named points of the stage, and fail when told to.
     """
@@ -68,7 +72,10 @@ class SimStore(ABC):
 
     @abstractmethod
     def ask(self, sql: str, *values: Any) -> list[Any]:
-        """The rows of a question that is asked too often for anything slower. `?` stands for a value; ids are text."""
+        """The rows of a question that is asked too often for anything slower.
+
+        `?` stands for a value; ids are text.
+        """
 
     @abstractmethod
     def changes(self) -> int:
@@ -83,7 +90,9 @@ class SqliteStore(SimStore):
     """In memory, over one connection."""
 
     def __init__(self, *, direct: bool = True) -> None:
-        """`direct`: statements go past SQLAlchemy's connections (`simulation.direct`), which takes half the time."""
+        """`direct`: statements go past SQLAlchemy's connections (`simulation.direct`), which takes
+        half the time.
+        """
         super().__init__()
         once = {"check_same_thread": False, "cached_statements": 1000}  # all that it ever runs
         plain = create_engine("sqlite://", poolclass=StaticPool, connect_args=once)

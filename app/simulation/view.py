@@ -52,7 +52,9 @@ class View:
         return [row.id for row in self._again(_MOVING)]
 
     def gave_up_waiting(self) -> bool:
-        """Whether an operation lay ready past its time: given up for that, or noted by the sweep, which took its clock away."""
+        """Whether an operation lay ready past its time: given up for that, or noted by the sweep,
+        which took its clock away.
+        """
         o = operations.c
         failed = self.all(
             select(history.c.detail).where(history.c.event.in_(stored(HistoryEvent.FAILED)))
@@ -90,7 +92,9 @@ class View:
             return list(connection.execute(query))
 
     def _again(self, query: Any) -> list[Any]:
-        """The same, of a question that comes again and again: asked when something was written since."""
+        """The same, of a question that comes again and again: asked when something was written
+        since.
+        """
         changes = self._changes()
         if changes != self._seen_changes:
             self._seen_changes, self._seen = changes, {}

@@ -1,9 +1,13 @@
-"""Writes of one attempt: claimed, renewed, ended. Each is one conditional UPDATE that names the attempt's token.
+"""Writes of one attempt: claimed, renewed, ended.
 
-A claim looks at the operation's row only, never at the job: the turn writes every row that a claim could take.
+Each is one conditional UPDATE that names the attempt's token.
 
-What every operation of every job costs is built once, as a constant with parameters (`p_` and a name): building such a
-statement takes longer than running it. They return what their callers read, and no input, result or checkpoint.
+A claim looks at the operation's row only, never at the job: the turn writes every row that a claim
+could take.
+
+What every operation of every job costs is built once, as a constant with parameters (`p_` and a
+name): building such a statement takes longer than running it. They return what their callers read,
+and no input, result or checkpoint.
 """
 
 from __future__ import annotations
@@ -120,22 +124,27 @@ def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
     )
 
 
-# After one step at most, as most are; or after several: for an array PostgreSQL plans anew each time (see `wide`).
+# After one step at most, as most are; or after several: for an array PostgreSQL plans anew each
+# time (see `wide`).
 _CLAIM_AFTER_ONE = _claim_to_work(_before.c.id == bindparam("p_before", type_=Id))
 _CLAIM_AFTER_SEVERAL = _claim_to_work(one_of(_before.c.id, "p_before"))
 
 
 def claim_operation(tx: Connection, taking: ClaimRequest) -> ClaimRow | None:
-    """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
+    """Take an operation that is ready and allowed: queued, or running under a lease that has run
+    out.
 
-    The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unknown_outcomes); None:
-    somebody else has it, it is not ready, it is out of attempts, or the job has turned.
+    The attempt is counted here, before any code of a user runs. Returns (id, job_id, token,
+    attempts, fence, unknown_outcomes); None: somebody else has it, it is not ready, it is out of
+    attempts, or the job has turned.
     """
     return tx.execute(_CLAIM, _claim(tx, taking)).one_or_none()
 
 
 def claim_first_attempt(tx: Connection, taking: ClaimRequest) -> ClaimRow | None:
-    """As `claim_operation`, if nobody has tried it before: what a delivery comes to by itself, not by that operation's message."""
+    """As `claim_operation`, if nobody has tried it before: what a delivery comes to by itself, not
+    by that operation's message.
+    """
     return tx.execute(_CLAIM_FIRST, _claim(tx, taking)).one_or_none()
 
 
@@ -147,12 +156,13 @@ def claim_to_work(
     digest: str,
     before: Sequence[str],
 ) -> ClaimedWorkRow | None:
-    """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
+    """As `claim_operation`, if it is what the message says and its job is pinned to this
+    definition; and what its step is done with.
 
-    `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
-    its job's `input`, `traceparent` and `tenant` (name), and `results` of those that were done when
-    this statement began: it may have waited for the
-    row, so one can be missing.
+    `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes.
+    Returns also `checkpoint`, its job's `input`, `traceparent` and `tenant` (name), and `results`
+    of those that were done when this statement began: it may have waited for the row, so one can be
+    missing.
     """
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
     several = len(before) > 1
@@ -205,7 +215,10 @@ _FINISH = (
 def finish_running_operation(
     tx: Connection, operation_id: str, token: str, result: Any
 ) -> BriefOperationRow | None:
-    """running -> completed, by the attempt that holds it. The job's direction is not asked: what happened, happened. Returns BRIEF."""
+    """running -> completed, by the attempt that holds it.
+
+    The job's direction is not asked: what happened, happened. Returns BRIEF.
+    """
     return tx.execute(
         _FINISH, {"p_id": operation_id, "p_token": token, "p_result": result}
     ).one_or_none()
@@ -234,7 +247,9 @@ def end_running_operation(
     *,
     expired_only: bool = False,
 ) -> OperationRow | None:
-    """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
+    """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it,
+    once its lease has run out).
+    """
     form = _END_EXPIRED if expired_only else _END
     end, given = form.setting({"lease_until": None, "hard_deadline_at": None, **values})
     return tx.execute(end, given | {"p_id": operation_id, "p_token": token}).one_or_none()
@@ -267,7 +282,9 @@ _RENEW = (
 def renew_leases(
     tx: Connection, worker_id: str, deliveries: Collection[str], lease_s: float
 ) -> set[str]:
-    """One heartbeat for everything a worker's children are at, unless past its hard limit or stalled. Returns the deliveries renewed."""
+    """One heartbeat for everything a worker's children are at, unless past its hard limit or
+    stalled. Returns the deliveries renewed.
+    """
     return set(
         tx.scalars(
             _RENEW,

@@ -20,10 +20,11 @@ class Holder:
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """`worker_id`, `pid`: the worker and its child; `message_id`: the message it came with, that of an
-    operation before it where it runs on.
+    """`worker_id`, `pid`: the worker and its child; `message_id`: the message it came with, that of
+    an operation before it where it runs on.
 
-    `lease_s`: seconds until it counts as lost unless its worker says otherwise; `hard_s`: seconds until it ends in any case.
+    `lease_s`: seconds until it counts as lost unless its worker says otherwise; `hard_s`: seconds
+    until it ends in any case.
     `apart`: where a completion claims it, that it does not wait for what is completed.
     """
 

@@ -1,4 +1,6 @@
-"""What a drill on real processes writes into its own store: which faults fire, and that nobody waits for a clock."""
+"""What a drill on real processes writes into its own store: which faults fire, and that nobody
+waits for a clock.
+"""
 
 from __future__ import annotations
 

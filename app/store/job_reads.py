@@ -51,7 +51,10 @@ o, j, d, k = operations.c, jobs.c, dead_letters.c, idempotency_keys.c
 
 
 def standing_of(connection: Connection, job_id: str, tenant_id: str | None) -> JobTimesRow:
-    """(state, created_at, attention_since, finished_at) of a job, without its definition. Raises: NotFound."""
+    """(state, created_at, attention_since, finished_at) of a job, without its definition.
+
+    Raises: NotFound.
+    """
     j = jobs.c
     columns = (j.tenant_id, j.state, j.created_at, j.attention_since, j.finished_at)
     row = connection.execute(select(*columns).where(j.id == job_id)).one_or_none()
@@ -94,7 +97,9 @@ _STANDING_RERUN = (
 
 
 def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) -> RerunRow | None:
-    """(id, saga, state) of the job that runs this one again and is open or completed; `besides` is not looked at."""
+    """(id, saga, state) of the job that runs this one again and is open or completed; `besides` is
+    not looked at.
+    """
     return connection.execute(_STANDING_RERUN, {"p_id": job_id, "p_besides": besides}).one_or_none()
 
 
@@ -138,7 +143,10 @@ def first_event(connection: Connection, job_id: str, event: HistoryEvent) -> Eve
 
 
 def count_open(connection: Connection, tenant_id: str, most: int) -> int:
-    """Open jobs of a tenant, counted up to `most`, in the index of states. One that needs a person is not counted."""
+    """Open jobs of a tenant, counted up to `most`, in the index of states.
+
+    One that needs a person is not counted.
+    """
     found = (
         select(jobs.c.id)
         .where(
@@ -172,7 +180,9 @@ _MOVING = select(
 
 
 def may_move(connection: Connection, job_id: str) -> bool:
-    """Whether any operation of the job may still move, or a person is asked what is to become of one."""
+    """Whether any operation of the job may still move, or a person is asked what is to become of
+    one.
+    """
     return any(connection.execute(_MOVING, {"p_id": job_id}).one())
 
 
@@ -225,7 +235,10 @@ def past_undo_deadline(connection: Connection, limit: int) -> list[str]:
 
 
 def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
-    """Open jobs without a live operation, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
+    """Open jobs without a live operation, one page of the open jobs after `after_id`.
+
+    Returns (idle ids, where to go on; "" at the end).
+    """
     rows = list(connection.execute(_IDLE, {"p_after": after_id, "p_limit": limit}))
     return [row.id for row in rows if not row.goes_on], next(
         (row.id for row in rows if row.goes_on), ""

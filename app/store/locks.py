@@ -1,4 +1,7 @@
-"""Semantic locks and the queues for them: reads and writes. The caller holds its job's lock and, past `enter`, the keys' mutexes."""
+"""Semantic locks and the queues for them: reads and writes.
+
+The caller holds its job's lock and, past `enter`, the keys' mutexes.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +67,12 @@ def other_spelling(keys: Collection[str], tenant_id: str) -> list[str]:
 
 
 def enter(tx: Connection, keys: Collection[str]) -> None:
-    """From here to its end this transaction alone decides about these keys. SQLite has one writer at a time anyway.
+    """From here to its end this transaction alone decides about these keys.
 
-    Two keys may share a mutex, which costs a wait and no more. Taken in the order of their numbers: no two wait for each other.
+    SQLite has one writer at a time anyway.
+
+    Two keys may share a mutex, which costs a wait and no more. Taken in the order of their numbers:
+    no two wait for each other.
     """
     if not dialect_is_sqlite(tx):
         for number in sorted({_number(key) for key in keys}):
@@ -80,7 +86,7 @@ def _number(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big", signed=True)
 
 
-# --- one job's own ---------------------------------------------------------------------------------------------
+# --- one job's own --------------------------------------------------------------------------------
 def keys_held(tx: Connection, job_id: str) -> list[str]:
     return list(tx.scalars(select(held.key).where(held.job_id == job_id).order_by(held.key)))
 
@@ -103,7 +109,9 @@ def hold(tx: Connection, job_id: str, keys: Collection[str]) -> None:
 
 
 def stand_in_line(tx: Connection, job_id: str, keys: Collection[str], wait_s: float) -> None:
-    """The last place in the queue of each key, the same in all of them: a job that shares a key with others is behind them in all."""
+    """The last place in the queue of each key, the same in all of them: a job that shares a key
+    with others is behind them in all.
+    """
     last = tx.execute(select(func.max(queue.place)).where(queue.key.in_(keys))).scalar() or 0
     rows = [{"key": key, "place": last + 1, "job_id": job_id} for key in keys]
     tx.execute(insert(lock_waiters).values(since=now(), until=after(wait_s)), rows)
@@ -118,7 +126,7 @@ def let_go(tx: Connection, job_id: str) -> None:
     tx.execute(delete(locks).where(held.job_id == job_id))
 
 
-# --- the others ------------------------------------------------------------------------------------------------
+# --- the others -----------------------------------------------------------------------------------
 def holder_of(tx: Connection, keys: Collection[str]) -> AheadRow | None:
     """The holder of one of these keys: (key, job_id, tenant_id)."""
     query = select(held.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(
@@ -130,7 +138,9 @@ def holder_of(tx: Connection, keys: Collection[str]) -> AheadRow | None:
 def next_in_line(
     tx: Connection, job_id: str, keys: Collection[str], place: int | None
 ) -> AheadRow | None:
-    """The first in the queue of one of these keys before this job (before `place`; None: it would be the last): as `holder_of`."""
+    """The first in the queue of one of these keys before this job (before `place`; None: it would
+    be the last): as `holder_of`.
+    """
     before = queue.key.in_(keys) & (queue.job_id != job_id)
     if place is not None:
         before &= queue.place < place
@@ -163,8 +173,9 @@ def before_the_mark(tx: Connection, job: JobId, other: Collection[str]) -> Ahead
 def wake_first(tx: Connection, keys: Collection[str]) -> list[MessageRow]:
     """waiting -> queued for the first job in the queue of a free key. Never waits for a row.
 
-    The first of one key may still have to wait for another key of its own: then it parks again. Whether it must cannot be
-    told from here, where that key's mutex is not held: two holders that end at once would each leave it to the other.
+    The first of one key may still have to wait for another key of its own: then it parks again.
+    Whether it must cannot be told from here, where that key's mutex is not held: two holders that
+    end at once would each leave it to the other.
     Returns: what was woken (id, job_id, saga, step, kind, item, lane).
     """
     other = lock_waiters.alias("other")

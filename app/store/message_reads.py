@@ -1,4 +1,7 @@
-"""Reads of what has to be sent to the broker, was sent, or may be lost there. Each is served by a partial index."""
+"""Reads of what has to be sent to the broker, was sent, or may be lost there.
+
+Each is served by a partial index.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,10 @@ _RUNNING_OF = select(
 
 
 def unsent(connection: Connection, older_than_s: float, limit: int) -> list[MessageRow]:
-    """Ready, and no message has left; oldest and dearest first. `older_than_s` leaves those to the process that is publishing them now."""
+    """Ready, and no message has left; oldest and dearest first.
+
+    `older_than_s` leaves those to the process that is publishing them now.
+    """
     return list(connection.execute(_UNSENT, {"p_older_s": older_than_s, "p_limit": limit}))
 
 
@@ -116,12 +122,16 @@ def turns_of(connection: Connection, operation_ids: Collection[str]) -> list[Tur
 
 
 def waiting_of(connection: Connection, turn: Turn, most: int) -> int:
-    """How many operations of a tenant were sent to a lane and nobody has come yet, counted up to `most`."""
+    """How many operations of a tenant were sent to a lane and nobody has come yet, counted up to
+    `most`.
+    """
     return int(connection.execute(_WAITING, _asked(turn) | {"p_limit": most}).scalar_one())
 
 
 def is_behind(connection: Connection, turn: Turn, before: datetime, older_than_s: float) -> bool:
-    """Whether a tenant has one for that lane that was ready before, and for so long, and is not sent."""
+    """Whether a tenant has one for that lane that was ready before, and for so long, and is not
+    sent.
+    """
     asked = _asked(turn) | {"p_before": before, "p_older_s": older_than_s}
     return connection.execute(_EARLIER, asked).first() is not None
 
@@ -163,7 +173,10 @@ def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[Mess
 
 @dataclass(frozen=True)
 class Queue:
-    """Operations of one lane and kind that were sent and wait. `at`: the store's time when that was asked."""
+    """Operations of one lane and kind that were sent and wait.
+
+    `at`: the store's time when that was asked.
+    """
 
     lane: str
     kind: str
@@ -172,14 +185,19 @@ class Queue:
 
 @dataclass(frozen=True)
 class Running:
-    """What runs on a lane: how much, and when the latest message was sent by which one of this queue was claimed."""
+    """What runs on a lane: how much, and when the latest message was sent by which one of this
+    queue was claimed.
+    """
 
     count: int
     newest_sent: datetime | None
 
 
 def sent_queues(connection: Connection, older_than_s: float) -> list[Queue]:
-    """The queues whose oldest waiting message was sent so long ago. From one to the next by the index: waiting rows are not read."""
+    """The queues whose oldest waiting message was sent so long ago.
+
+    From one to the next by the index: waiting rows are not read.
+    """
     found, lane, kind = [], "", ""
     while (
         row := connection.execute(
@@ -195,7 +213,9 @@ def sent_queues(connection: Connection, older_than_s: float) -> list[Queue]:
 def sent_long_ago(
     connection: Connection, queue: Queue, bound_s: float, limit: int
 ) -> list[MessageRow]:
-    """Of a queue: sent, and nobody came, for longer than the bound, doubled with every time it was sent again. Oldest first."""
+    """Of a queue: sent, and nobody came, for longer than the bound, doubled with every time it was
+    sent again. Oldest first.
+    """
     asked = {"p_lane": queue.lane, "p_kind": queue.kind, "p_bound_s": bound_s, "p_limit": limit}
     return list(connection.execute(_SENT_LONG_AGO, asked))
 
@@ -216,7 +236,10 @@ def sent_long_before(
 
 
 def running_of(connection: Connection, queue: Queue) -> Running:
-    """What runs on the lane of a queue. What was sent again says nothing of the order: its first message may have been the one."""
+    """What runs on the lane of a queue.
+
+    What was sent again says nothing of the order: its first message may have been the one.
+    """
     return Running(
         *connection.execute(_RUNNING_OF, {"p_lane": queue.lane, "p_kind": queue.kind}).one()
     )

@@ -1,4 +1,7 @@
-"""Writes of whether an operation's message has left. They write operation rows only, and no state but `queued`."""
+"""Writes of whether an operation's message has left.
+
+They write operation rows only, and no state but `queued`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _RIDE = update(operations).where(one_of(o.id, "p_ids"), o.state == PENDING).valu
 
 
 def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
-    """pending -> queued for operations that an earlier message of their chain carries. Only ready ones can be claimed."""
+    """pending -> queued for operations that an earlier message of their chain carries.
+
+    Only ready ones can be claimed.
+    """
     if operation_ids:
         tx.execute(_RIDE, {"p_ids": operation_ids})
 
@@ -37,7 +43,8 @@ def mark_sent(tx: Connection, operation_ids: Collection[str]) -> None:
     """Their messages have left. n=0 is normal: claimed already."""
     if (
         len(operation_ids) == 1
-    ):  # most often. PostgreSQL plans an array of one anew every time: any number of ids looks dearer
+        # most often. PostgreSQL plans an array of one anew every time: any number of ids looks dearer
+    ):
         tx.execute(_MARK_ONE_SENT, {"p_id": next(iter(operation_ids))})
     elif operation_ids:
         tx.execute(_MARK_SENT, {"p_ids": operation_ids})
@@ -81,5 +88,7 @@ _FORGET = (
 
 
 def forget_sent(tx: Connection, until: datetime, limit: int) -> int:
-    """The broker lost what it had: what is queued and was sent by then counts as not sent, at most `limit` of it. Returns how many."""
+    """The broker lost what it had: what is queued and was sent by then counts as not sent, at most
+    `limit` of it. Returns how many.
+    """
     return tx.execute(_FORGET, {"p_until": until, "p_limit": limit}).rowcount

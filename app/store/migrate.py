@@ -1,7 +1,8 @@
 """Bringing the store to the shape this code needs.
 
-A migration comes while others work. It asks for each lock a moment only, since later requests wait behind it, and
-is repeated whole when it did not get one or stood crosswise to somebody. Once it has them it may take as long as it needs.
+A migration comes while others work. It asks for each lock a moment only, since later requests wait
+behind it, and is repeated whole when it did not get one or stood crosswise to somebody. Once it has
+them it may take as long as it needs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ T = TypeVar("T")
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns
 LOCK_WAIT_S = 1.0  # everybody who needs a table waits behind a migration that waits for it
 PAUSE_S = 0.5  # between two tries, in the mean
-WAIT_S = 300.0  # how long the tries go on; SUREFOOT_MIGRATION_WAIT_SECONDS says it where there are settings
+# how long the tries go on; SUREFOOT_MIGRATION_WAIT_SECONDS says it where there are settings
+WAIT_S = 300.0
 
 
 def _config() -> Config:
@@ -38,7 +40,9 @@ def _config() -> Config:
 
 
 def upgrade(db: Engine, wait_s: float = WAIT_S) -> tuple[str | None, str]:
-    """Migrate to this code's revision, one process at a time, beside those that work. Returns (from, to).
+    """Migrate to this code's revision, one process at a time, beside those that work.
+
+    Returns (from, to).
 
     Raises: SettingsError when the store is newer than this code; StoreUnavailable as `reshape`.
     """
@@ -46,9 +50,11 @@ def upgrade(db: Engine, wait_s: float = WAIT_S) -> tuple[str | None, str]:
 
 
 def reshape(db: Engine, change: Callable[[Connection], T], wait_s: float = WAIT_S) -> T:
-    """Run `change`, which alters tables, in one transaction; repeat it whole while others are in its way, for `wait_s`.
+    """Run `change`, which alters tables, in one transaction; repeat it whole while others are in
+    its way, for `wait_s`.
 
-    Raises: StoreUnavailable when they were for so long, or the store cannot be reached; nothing is changed then.
+    Raises: StoreUnavailable when they were for so long, or the store cannot be reached; nothing is
+    changed then.
     """
     give_up_at = time.monotonic() + wait_s
     while True:

@@ -25,7 +25,10 @@ def found(connection: Connection) -> list[str]:
 
 
 def drop(db: Engine, wait_s: float = WAIT_S) -> list[str]:
-    """Drop them all. Returns their names. Raises: StoreUnavailable as `reshape`; nothing is dropped then."""
+    """Drop them all.
+
+    Returns their names. Raises: StoreUnavailable as `reshape`; nothing is dropped then.
+    """
 
     def change(connection: Connection) -> list[str]:
         names = found(connection)

@@ -1,4 +1,6 @@
-"""Reads of operations, for the engine: of one job, of a worker, and of the sweeps, each served by an index."""
+"""Reads of operations, for the engine: of one job, of a worker, and of the sweeps, each served by
+an index.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,9 @@ _OVERDUE = select(o.message_id, o.pid, (o.hard_deadline_at > now()).label("stall
 def overdue(
     connection: Connection, worker_id: str, deliveries: Collection[str]
 ) -> list[OverdueRow]:
-    """(message_id, pid, stalled) of what a worker holds past its hard limit, or without a sign of progress for too long."""
+    """(message_id, pid, stalled) of what a worker holds past its hard limit, or without a sign of
+    progress for too long.
+    """
     return list(
         connection.execute(_OVERDUE, {"p_worker_id": worker_id, "p_message_ids": list(deliveries)})
     )
@@ -149,7 +153,9 @@ _CLAIMED_BY = select(
 def claimed_by(
     connection: Connection, message_id: str, worker_id: str, pid: int
 ) -> HeldClaimRow | None:
-    """The operation that this child of this worker holds under this message, and whether it has shown no sign for too long (`stalled`)."""
+    """The operation that this child of this worker holds under this message, and whether it has
+    shown no sign for too long (`stalled`).
+    """
     return connection.execute(
         _CLAIMED_BY, {"p_message_id": message_id, "p_worker_id": worker_id, "p_pid": pid}
     ).one_or_none()
@@ -204,7 +210,10 @@ def expired(connection: Connection, limit: int) -> list[LeaseRow]:
 
 
 def nobody_came(connection: Connection, limit: int) -> list[UnclaimedRow]:
-    """(id, job_id, step, kind, digest) of what lies ready past its time. What waits on past it has no such time any more."""
+    """(id, job_id, step, kind, digest) of what lies ready past its time.
+
+    What waits on past it has no such time any more.
+    """
     return list(connection.execute(_NOBODY_CAME, {"p_limit": limit}))
 
 

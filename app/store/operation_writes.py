@@ -1,8 +1,8 @@
 """Writes of an operation's state beside its attempts: made, released, woken, dropped, decided.
 
-Each is one conditional UPDATE; what it returns tells whether it landed. Where a guard names states, the caller holds the
-job's lock, except `wake_due`, which writes operation rows only and never looks at the job: the turn writes every row
-that it could take.
+Each is one conditional UPDATE; what it returns tells whether it landed. Where a guard names states,
+the caller holds the job's lock, except `wake_due`, which writes operation rows only and never looks
+at the job: the turn writes every row that it could take.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ _THESE = select(*BRIEF).where(one_of(o.id, "p_ids"))
 def insert_operations(
     tx: Connection, rows: Sequence[dict[str, Any]], *, answer: bool = True
 ) -> list[BriefOperationRow]:
-    """New operations (`rows.new_operation`); those that miss nothing are ready now. Returns the ready ones, if an answer is wanted."""
+    """New operations (`rows.new_operation`); those that miss nothing are ready now.
+
+    Returns the ready ones, if an answer is wanted.
+    """
     tx.execute(
         _NEW_OPERATION,
         [
@@ -68,7 +71,9 @@ def insert_operations(
 
 
 def note_nobody_came(tx: Connection, operation_ids: Collection[str]) -> int:
-    """Ready past its time, and it waits on: its clock is taken away, which is how it is told from the others. Returns how many."""
+    """Ready past its time, and it waits on: its clock is taken away, which is how it is told from
+    the others. Returns how many.
+    """
     those = and_(
         one_of(o.id, "p_ids"),
         STATE == QUEUED,
@@ -115,9 +120,11 @@ _LOWER = (
 def lower_missing(
     tx: Connection, operation_ids: Collection[str], carried: Collection[str] = ()
 ) -> list[BriefOperationRow]:
-    """One dependency less for these pending or queued operations; what reaches 0 is queued at once, so that no crash strands it.
+    """One dependency less for these pending or queued operations; what reaches 0 is queued at once,
+    so that no crash strands it.
 
-    `carried`: those whose message the completing delivery sends next count as sent. Returns BRIEF of each that was lowered.
+    `carried`: those whose message the completing delivery sends next count as sent. Returns BRIEF
+    of each that was lowered.
     """
     return list(tx.execute(_LOWER, {"p_ids": operation_ids, "p_carried": carried}))
 
@@ -165,16 +172,21 @@ _WAKE = (
 
 
 def wake_due(tx: Connection, limit: int) -> list[str]:
-    """waiting -> queued where the time has come. Never waits for a row. Returns the ids, to be rung at once.
+    """waiting -> queued where the time has come.
 
-    The clock for somebody to come goes on where it waited for somebody who can: a worker with its definition, or
-    with code that can read what is stored.
+    Never waits for a row. Returns the ids, to be rung at once.
+
+    The clock for somebody to come goes on where it waited for somebody who can: a worker with its
+    definition, or with code that can read what is stored.
     """
     return list(tx.scalars(_WAKE, {"p_limit": limit}))
 
 
 def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
-    """queued -> waiting: this worker lacks the definition; no attempt is used. Not past its time: then the sweep has it."""
+    """queued -> waiting: this worker lacks the definition; no attempt is used.
+
+    Not past its time: then the sweep has it.
+    """
     return (
         tx.execute(
             update(operations)
@@ -191,7 +203,10 @@ def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
 
 
 def drop_waiting_actions(tx: Connection, job_id: str) -> None:
-    """Actions that are not running -> abandoned if they ever started, else dropped. After this nothing forward can be claimed."""
+    """Actions that are not running -> abandoned if they ever started, else dropped.
+
+    After this nothing forward can be claimed.
+    """
     tx.execute(
         update(operations)
         .where(

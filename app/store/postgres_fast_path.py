@@ -1,13 +1,15 @@
 """PostgreSQL only: what every job costs, as one statement each, which commits by itself.
 
-A statement there and back costs a process more than what it says. These do what the moves of the engine do in the common
-case, with the same guards and in the same lock order, and nothing at all in any other case: then the move is made step by
-step, as it is on SQLite, where a statement is a function call.
+A statement there and back costs a process more than what it says. These do what the moves of the
+engine do in the common case, with the same guards and in the same lock order, and nothing at all in
+any other case: then the move is made step by step, as it is on SQLite, where a statement is a
+function call.
 
-How a wide statement stays right at READ COMMITTED: it sees one snapshot, taken before it waited for the job's lock. Rows
-that it *writes* are looked at again after the wait, as they are then, guards included. So every guard stands on a row that
-is written or locked here, and nothing else is read. Each part draws from the one before it, so nothing is written before
-the job is locked, and nothing at all unless the attempt still holds its operation.
+How a wide statement stays right at READ COMMITTED: it sees one snapshot, taken before it waited for
+the job's lock. Rows that it *writes* are looked at again after the wait, as they are then, guards
+included. So every guard stands on a row that is written or locked here, and nothing else is read.
+Each part draws from the one before it, so nothing is written before the job is locked, and nothing
+at all unless the attempt still holds its operation.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def serves(db: Engine) -> bool:
 
 
 def _statement(written: str) -> TextClause:
-    """Without the line breaks: psycopg keeps the translation of a statement of at most 4,096 characters, and makes a longer one anew."""
+    """Without the line breaks: psycopg keeps the translation of a statement of at most 4,096
+    characters, and makes a longer one anew.
+    """
     return text(" ".join(written.split()))
 
 
@@ -145,13 +149,15 @@ _LOWERED = (
     "fence",
     "unknown_outcomes",
 )
-# Most steps have one follower, and for an array PostgreSQL plans anew each time: it takes an unknown one for ten rows, and then the plan
-# that it could keep looks dearer than planning.
+# Most steps have one follower, and for an array PostgreSQL plans anew each time: it takes an
+# unknown one for ten rows, and then the plan that it could keep looks dearer than planning.
 _ONE, _SEVERAL = "f.id = :follower", "f.id = ANY(CAST(:followers AS UUID[]))"
 
 
 def _complete(*, several: bool, ride: bool) -> TextualSelect:
-    """The statement for one follower or none, or for `several`; with the claim of what rides apart, or without."""
+    """The statement for one follower or none, or for `several`; with the claim of what rides apart,
+    or without.
+    """
     lowered = (
         _LOWER.replace("{those}", _SEVERAL if several else _ONE)
         .replace("{runs_on}", "" if ride else _RUNS_ON)
@@ -209,11 +215,13 @@ def complete_forward(
     *,
     ends: bool,
 ) -> tuple[list[LoweredRow], float] | None:
-    """Complete an action of a job that runs forward, release what follows it, claim what runs on, and note it all.
+    """Complete an action of a job that runs forward, release what follows it, claim what runs on,
+    and note it all.
 
-    `of`: the operation; `followers`: ids of those that wait directly for it; `ends`: nothing follows it and nothing is beside it,
-    so its completion is the job's. Returns the lowered followers and what was claimed, with the age of the job in seconds; or
-    None: nothing was done, for whatever reason.
+    `of`: the operation; `followers`: ids of those that wait directly for it; `ends`: nothing
+    follows it and nothing is beside it, so its completion is the job's. Returns the lowered
+    followers and what was claimed, with the age of the job in seconds; or None: nothing was done,
+    for whatever reason.
     """
     if taking is None:
         rider = _NOBODY
@@ -246,7 +254,7 @@ def complete_forward(
     return ([row for row in rows if row.id is not None], float(rows[0].age_s)) if rows else None
 
 
-# --- a new job ---------------------------------------------------------------------------------------------------
+# --- a new job ------------------------------------------------------------------------------------
 @lru_cache(maxsize=16)
 def _submit(job: tuple[str, ...], operation: tuple[str, ...]) -> TextualSelect:
     """The statement for these columns of a job and of its operations."""
@@ -301,7 +309,10 @@ def insert_job(
     deadline_s: float | None,
     sla_s: float,
 ) -> bool:
-    """A job with its operations, its idempotency key and its first line of history. False: the key has another job."""
+    """A job with its operations, its idempotency key and its first line of history.
+
+    False: the key has another job.
+    """
     rows = [
         {name: value for name, value in row.items() if name != "job_id"} for row in operation_rows
     ]

@@ -1,7 +1,7 @@
 """Statements of reconciliation: whose turn it is, what is looked at, what was found, and its end.
 
-A finding is open or closed; of one key and service there is one open finding of a kind, however many find it. Open ones are
-served by partial indexes.
+A finding is open or closed; of one key and service there is one open finding of a kind, however
+many find it. Open ones are served by partial indexes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COUNTED_ROWS = 10_000
 IDS_AT_ONCE = 500
 
 
-# --- whose turn ----------------------------------------------------------------------------------------------------
+# --- whose turn -----------------------------------------------------------------------------------
 def is_due(connection: Connection, name: str, every_s: float) -> bool:
     """Whether the last round of this duty began so long ago."""
     return (
@@ -49,7 +49,10 @@ def is_due(connection: Connection, name: str, every_s: float) -> bool:
 
 
 def begin(tx: Connection, name: str, every_s: float) -> str | None:
-    """Begin a round that is due. Returns the position from where it goes on; None: it is not due, or somebody else has begun it."""
+    """Begin a round that is due.
+
+    Returns the position from where it goes on; None: it is not due, or somebody else has begun it.
+    """
     due = (
         update(periodic_runs)
         .where(t.name == name, t.started_at <= ago(every_s))
@@ -82,9 +85,11 @@ def hasten(tx: Connection, names: Collection[str], every_s: float) -> int:
     ).rowcount
 
 
-# --- late jobs -----------------------------------------------------------------------------------------------------
+# --- late jobs ------------------------------------------------------------------------------------
 def past_sla(connection: Connection, limit: int) -> list[SagaOfJobRow]:
-    """(id, saga, digest, state) of jobs that have not ended in the time their saga allows, the latest first."""
+    """(id, saga, digest, state) of jobs that have not ended in the time their saga allows, the
+    latest first.
+    """
     guards = (j.sla_at.is_not(None), NOT_ENDED, j.sla_at <= now())
     return list(
         connection.execute(
@@ -94,13 +99,19 @@ def past_sla(connection: Connection, limit: int) -> list[SagaOfJobRow]:
 
 
 def next_period(tx: Connection, job_id: str, sla_s: float) -> bool:
-    """The job's next period begins. False: it has ended, or somebody has acted upon it in this period already."""
+    """The job's next period begins.
+
+    False: it has ended, or somebody has acted upon it in this period already.
+    """
     late = update(jobs).where(j.id == job_id, NOT_ENDED, j.sla_at <= now())
     return tx.execute(late.values(sla_at=after(sla_s))).rowcount == 1
 
 
 def put_forward(tx: Connection, job_id: str) -> int:
-    """What waits between two attempts, or for a worker with its version, may be tried now. Returns how many."""
+    """What waits between two attempts, or for a worker with its version, may be tried now.
+
+    Returns how many.
+    """
     waits = update(operations).where(
         o.job_id == job_id,
         o.state == OpState.WAITING,
@@ -119,7 +130,9 @@ def ready_of(connection: Connection, job_id: str) -> list[str]:
 
 
 def landed(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
-    """One page of the open findings of late jobs: (ids of those whose job has ended, where to go on; "" at the end)."""
+    """One page of the open findings of late jobs: (ids of those whose job has ended, where to go
+    on; "" at the end).
+    """
     page = (
         select(r.id, j.state)
         .join_from(reconciliations, jobs, r.job_id == j.id)
@@ -131,7 +144,7 @@ def landed(connection: Connection, after_id: str, limit: int) -> tuple[list[str]
     return [row.id for row in rows if row.state in ENDED], rows[-1].id if len(rows) == limit else ""
 
 
-# --- effects -------------------------------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------
 JOB = (j.id, j.tenant_id, j.saga, j.digest, j.state)
 
 
@@ -229,7 +242,7 @@ def every_open(connection: Connection) -> Iterator[FindingRow]:
         after_id = rows[-1].id
 
 
-# --- what was found ------------------------------------------------------------------------------------------------
+# --- what was found -------------------------------------------------------------------------------
 def note(tx: Connection, finding: dict[str, Any]) -> bool:
     """Open a finding. False: there is an open one of this finding, key and service already."""
     new = (

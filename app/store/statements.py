@@ -1,4 +1,6 @@
-"""What statements of several modules have in common: literals as partial indexes spell them, and columns."""
+"""What statements of several modules have in common: literals as partial indexes spell them, and
+columns.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
     for s in ("queued", "running", "waiting", "pending", "open", "compensating")
 )
 ZERO, ONE = literal_column("0", Integer), literal_column("1", Integer)
-# The state of a row that is found by its id. PostgreSQL believes a partial index to be as good as a key while it is small, and keeps that
-# plan when everything that was ever queued is in it; this is not a condition of any index.
+# The state of a row that is found by its id. PostgreSQL believes a partial index to be as good as a
+# key while it is small, and keeps that plan when everything that was ever queued is in it; this is
+# not a condition of any index.
 STATE = o.state.concat(literal_column("''", String))
 # What a move reads of its job: not its input, which may be large
 JOB_OF_A_MOVE = (

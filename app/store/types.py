@@ -38,8 +38,8 @@ class Ids(TypeDecorator[Collection[str]]):
         if dialect.name == "postgresql":
             return (
                 list(found) or None
-                # "among none" would be true of any partial index, so that PostgreSQL might walk through
-                # one
+                # "among none" would be true of any partial index, so that PostgreSQL might walk
+                # through one
             )
         return json.dumps([UUID(one).hex for one in found])
 

@@ -15,7 +15,9 @@ from surefoot.app.store.tables import workers
 
 
 def live_workers(db: Engine) -> list[WorkerRow]:
-    """Workers seen lately: (worker_id, host, pid, concurrency, lanes, digests, started_at, seen_at)."""
+    """Workers seen lately: (worker_id, host, pid, concurrency, lanes, digests, started_at,
+    seen_at).
+    """
     with reading(db) as connection:
         return list(
             connection.execute(

@@ -11,7 +11,8 @@ from surefoot.app.saga.naming import parse_task_name
 
 @dataclass(frozen=True, eq=False)
 class FakeDelivery:
-    """A message in the broker, and what rides on it: the rest of its chain, then the body of its chord.
+    """A message in the broker, and what rides on it: the rest of its chain, then the body of its
+    chord.
 
     `together`: as the chain's.
     """
@@ -56,8 +57,8 @@ class FakeDelivery:
 class Child:
     """A worker's process, as it takes a message.
 
-    `runs_on`: it goes on in its lane without a message; `carries`: False while the broker is known to be away, so that
-    nothing rides.
+    `runs_on`: it goes on in its lane without a message; `carries`: False while the broker is known
+    to be away, so that nothing rides.
     """
 
     worker_id: str
@@ -67,7 +68,10 @@ class Child:
 
 
 def as_delivery(taken: FakeDelivery, child: Child, *, message: str | None = None) -> Delivery:
-    """As a worker hands it to the engine. `message`: the id of the message, where this operation was run on to."""
+    """As a worker hands it to the engine.
+
+    `message`: the id of the message, where this operation was run on to.
+    """
     asked, after = taken.message, taken.next
     name = parse_task_name(asked.task)
     if name is None:

@@ -1,6 +1,7 @@
 """A store in memory that lives in virtual time.
 
-It is migrated once in a process, which takes a third of a second; each store after that is a copy of a few pages.
+It is migrated once in a process, which takes a third of a second; each store after that is a copy
+of a few pages.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from surefoot.app.testkit.clock import VirtualClock
 
 
 def open_memory_store(clock: VirtualClock) -> Engine:
-    """A new, empty store over one connection. `clock`: what it takes for the time. The caller disposes of it."""
+    """A new, empty store over one connection.
+
+    `clock`: what it takes for the time. The caller disposes of it.
+    """
     migrated = _migrated()
 
     def connected(connection: sqlite3.Connection, _record: Any) -> None:

@@ -1,4 +1,6 @@
-"""Jobs under way in virtual time: where they stand, and when the next thing is due to happen to one of them."""
+"""Jobs under way in virtual time: where they stand, and when the next thing is due to happen to one
+of them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def at_rest(db: Engine, job_id: str) -> bool:
 
 
 def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: datetime) -> float:
-    """How long until the first thing that is due: a lease, a back-off, a message that was not sent or not taken, a worker's coming."""
+    """How long until the first thing that is due: a lease, a back-off, a message that was not sent
+    or not taken, a worker's coming.
+    """
     o = operations.c
     with reading(db) as connection:
         query = select(
@@ -71,7 +75,9 @@ def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: date
 
 
 def told_that_nobody_comes(db: Engine, job_id: str) -> bool:
-    """Whether something of the job waits for a worker past its time, and waits on: operators are told."""
+    """Whether something of the job waits for a worker past its time, and waits on: operators are
+    told.
+    """
     o = operations.c
     alarmed = select(o.id).where(
         o.job_id == job_id,

@@ -1,8 +1,9 @@
 """The turn: from here on the job goes back. It happens once, and a claim of the pivot forbids it.
 
-The hazard is a worker that starts something forward after the turn has decided what is to be undone. So the turn
-writes every row that a claim could take: what waits is dropped or abandoned, what runs is asked to stop, and its undo
-waits for it. Claims look at operation rows only; the first writer of the row has decided.
+The hazard is a worker that starts something forward after the turn has decided what is to be
+undone. So the turn writes every row that a claim could take: what waits is dropped or abandoned,
+what runs is asked to stop, and its undo waits for it. Claims look at operation rows only; the first
+writer of the row has decided.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from surefoot.app.store.rows.operations import OperationRow
 
 
 def past_point_of_no_return(move: Move) -> OperationRow | None:
-    """The operation that forbids a turn: a pivot or irreversible step that runs, is done, or may have happened; any confirmation.
+    """The operation that forbids a turn: a pivot or irreversible step that runs, is done, or may
+    have happened; any confirmation.
 
-    Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever state: it is retried until
-    it is done, and what is confirmed must not be undone.
+    Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever
+    state: it is retried until it is done, and what is confirmed must not be undone.
     """
     for row in operation_reads.lock_no_return(move.tx, move.job.id):
         if (
@@ -92,7 +94,8 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
                 (move.job.id, move.job.tenant_id),
                 step,
                 Kind.UNDO,
-                # not only direct successors: a step without an undo in between must not break the order
+                # not only direct successors: a step without an undo in between must not break the
+                # order
                 pending_dependencies=len(order.leaders[step]) + (row.state == OpState.RUNNING),
             )
             for step, row in to_undo.items()

@@ -28,10 +28,11 @@ NO_OWNER = {"owner": None, "owned_at": None}
 def require_attention(
     move: Move, row: BriefOperationRow, *, why: FailureReason, error: dict[str, Any]
 ) -> None:
-    """The job stands in `attention`, since now if it did not already, with a letter about this operation.
+    """The job stands in `attention`, since now if it did not already, with a letter about this
+    operation.
 
-    Each asking is one WARNING, written when it is committed. An owner who had the operation retried keeps the job when
-    the retry fails; for any other question somebody has to take the job on anew.
+    Each asking is one WARNING, written when it is committed. An owner who had the operation retried
+    keeps the job when the retry fails; for any other question somebody has to take the job on anew.
     """
     open_letter(move, row, why=why, error=error, blocking=True)
     first: dict[str, Any] = {}
@@ -54,7 +55,10 @@ def require_attention(
 
 
 def asks_whether_it_happened(graph: Graph, letter: QuestionRow) -> bool:
-    """Whether only a person can answer: a step that is done at most once may have happened. No machine sends it back."""
+    """Whether only a person can answer: a step that is done at most once may have happened.
+
+    No machine sends it back.
+    """
     return (
         rule_of(letter.why).asks
         and letter.kind == Kind.ACTION
@@ -70,9 +74,12 @@ def open_letter(
     error: dict[str, Any] | None,
     blocking: bool,
 ) -> None:
-    """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself.
+    """One open letter for an operation.
 
-    One that only says how late the job is gives way to one that asks what is to become of the operation.
+    `blocking` holds the job in `attention`; else the job lands by itself.
+
+    One that only says how late the job is gives way to one that asks what is to become of the
+    operation.
     """
     present = dead_letters.open_letter_of(move.tx, row.id)
     if present is not None and (not rule_of(present.why).lateness or why.rule.lateness):
@@ -103,13 +110,18 @@ def open_letter(
 
 
 def nobody_is_asked(move: Move, *, retried: bool = False) -> None:
-    """The job moves by itself again: it is shown as what it is. Its owner is kept for the case that a retry fails."""
+    """The job moves by itself again: it is shown as what it is.
+
+    Its owner is kept for the case that a retry fails.
+    """
     state = JobState.RUNNING if move.direction == Dir.FORWARD else JobState.COMPENSATING
     move.change(state=state, attention_since=None, **({} if retried else NO_OWNER))
 
 
 def no_longer_late(move: Move) -> None:
-    """Letters that only say how late the job is close by themselves: everything is done after all, or the job turns."""
+    """Letters that only say how late the job is close by themselves: everything is done after all,
+    or the job turns.
+    """
     if move.state != JobState.ATTENTION:
         return
     for letter in dead_letters.blocking_letters(move.tx, move.job.id):

@@ -1,4 +1,6 @@
-"""How an attempt ends without a result: it is parked, fails, expires or is handed back. Each is one transaction of the job.
+"""How an attempt ends without a result: it is parked, fails, expires or is handed back.
+
+Each is one transaction of the job.
 
 Retries never lean on the broker: their timers are rows. `completion` is how one ends with a result.
 """
@@ -32,8 +34,9 @@ from surefoot.app.store.session import transaction
 def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
     """running -> waiting until a time, without using an attempt (the step said `NotYet`).
 
-    Of a step that is done at most once it says that nothing has taken effect, or nobody could ask it again. Any other may have
-    begun something that it waits for, and is undone if the job turns meanwhile.
+    Of a step that is done at most once it says that nothing has taken effect, or nobody could ask
+    it again. Any other may have begun something that it waits for, and is undone if the job turns
+    meanwhile.
     """
 
     def work(tx: Connection) -> TransitionResult:
@@ -70,7 +73,9 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
 
 
 def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> TransitionResult:
-    """End an attempt that has no result: it waits for its next try, or the operation has failed and the job turns or asks."""
+    """End an attempt that has no result: it waits for its next try, or the operation has failed and
+    the job turns or asks.
+    """
 
     def work(tx: Connection) -> TransitionResult:
         move = Move(tx, attempt.job_id)
@@ -87,7 +92,10 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
 def expire(
     db: Engine, settings: Settings, operation_id: str, job_id: str, token: str
 ) -> TransitionResult:
-    """A lease has run out: as `fail`, tried again at once. The guard is repeated: the scanning process may have slept since."""
+    """A lease has run out: as `fail`, tried again at once.
+
+    The guard is repeated: the scanning process may have slept since.
+    """
 
     def work(tx: Connection) -> TransitionResult:
         move = Move(tx, job_id)
@@ -107,7 +115,9 @@ def expire(
 
 
 def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) -> TransitionResult:
-    """An operation lay ready past its queue time-out: a failure of its own kind, without an attempt."""
+    """An operation lay ready past its queue time-out: a failure of its own kind, without an
+    attempt.
+    """
 
     def work(tx: Connection) -> TransitionResult:
         move = Move(tx, job_id)
@@ -124,7 +134,9 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
 
 
 def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> TransitionResult:
-    """A worker shuts down: its operation is queued again and the attempt given back; what may have happened stays noted."""
+    """A worker shuts down: its operation is queued again and the attempt given back; what may have
+    happened stays noted.
+    """
 
     def work(tx: Connection) -> TransitionResult:
         move = Move(tx, job_id)
@@ -154,7 +166,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Transit
     return transaction(db, work, name="operations.hand_back")
 
 
-# --- inside a move ---------------------------------------------------------------------------------------------
+# --- inside a move --------------------------------------------------------------------------------
 def _fail_running(
     move: Move,
     settings: Settings,
@@ -234,7 +246,10 @@ def _requeued(row: OperationRow) -> dict[str, Any]:
 
 
 def _revoked(row: OperationRow, how: FailureReason) -> dict[str, Any]:
-    """Somebody else ends this attempt: its token is spent. Should its holder wake, it is not taken for one whose own end landed."""
+    """Somebody else ends this attempt: its token is spent.
+
+    Should its holder wake, it is not taken for one whose own end landed.
+    """
     return {"token": f"{row.token}.x"} if how.rule.attempt_gone else {}
 
 
@@ -272,7 +287,9 @@ def _abandon(
 def _failed(
     move: Move, settings: Settings, row: OperationRow, failure: Failure
 ) -> TransitionResult:
-    """The operation is out of attempts, or must not be tried again: the job turns, or a person is asked."""
+    """The operation is out of attempts, or must not be tried again: the job turns, or a person is
+    asked.
+    """
     node = move.graph.by_name[row.step]
     why = _why(failure, node, row)
     move.record(HistoryEvent.FAILED, row, error=failure.error, why=why)
@@ -297,7 +314,10 @@ def _asks_a_person(node: Node, row: OperationRow) -> bool:
 
 
 def _why(failure: Failure, node: Node, row: OperationRow) -> FailureReason:
-    """The word of its letter. What is done at most once and may have happened asks that question, however it ended."""
+    """The word of its letter.
+
+    What is done at most once and may have happened asks that question, however it ended.
+    """
     if (
         row.kind == Kind.ACTION
         and node.at_most_once

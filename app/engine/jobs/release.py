@@ -1,4 +1,6 @@
-"""What an ended operation sets free: release going forward, settle and release going back, and the job's end."""
+"""What an ended operation sets free: release going forward, settle and release going back, and the
+job's end.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from surefoot.app.store.rows.operations import BriefOperationRow
 
 
 def on_operation_finished(move: Move, operation: BriefOperationRow) -> None:
-    """The operation has ended well (completed, skipped, waived): release what waited for it, in the job's direction."""
+    """The operation has ended well (completed, skipped, waived): release what waited for it, in the
+    job's direction.
+    """
     if operation.kind == Kind.UNDO:
         release_undos(move, operation.step)
     elif operation.kind == Kind.ACTION and move.direction == Dir.FORWARD:
@@ -26,12 +30,16 @@ def on_operation_finished(move: Move, operation: BriefOperationRow) -> None:
 
 
 def release(move: Move, step: str) -> None:
-    """One dependency less for each direct successor of an action; what waits for nothing now is queued."""
+    """One dependency less for each direct successor of an action; what waits for nothing now is
+    queued.
+    """
     _decrement_dependencies(move, move.graph.followers[step], Kind.ACTION)
 
 
 def settle(move: Move, operation: BriefOperationRow) -> None:
-    """After the turn an action in flight has stopped: its undo waits for one thing less, or has nothing to do."""
+    """After the turn an action in flight has stopped: its undo waits for one thing less, or has
+    nothing to do.
+    """
     if operation.unknown_outcomes == 0 and operation.state != OpState.COMPLETED:
         skipped = operation_writes.skip_operation(
             move.tx, move.job.id, operation.step, operation.item, Kind.UNDO
@@ -44,7 +52,9 @@ def settle(move: Move, operation: BriefOperationRow) -> None:
 
 
 def release_undos(move: Move, step: str) -> None:
-    """An undo is done: one thing less for the undos that wait directly for it, also across steps without an undo."""
+    """An undo is done: one thing less for the undos that wait directly for it, also across steps
+    without an undo.
+    """
     _decrement_dependencies(move, move.undo_order().followers[step], Kind.UNDO)
 
 
@@ -59,7 +69,10 @@ def _decrement_dependencies(move: Move, steps: Collection[str], kind: Kind, item
 
 
 def finish(move: Move) -> None:
-    """End the job when nothing of it can move any more and no person is asked. One that has ended stays as it is."""
+    """End the job when nothing of it can move any more and no person is asked.
+
+    One that has ended stays as it is.
+    """
     if (
         move.state in ENDED
         or move.released
@@ -80,7 +93,9 @@ def finish(move: Move) -> None:
 
 
 def _confirm(move: Move) -> bool:
-    """Every action has ended: queue the confirmations of those that are done, once. From here on there is no turn.
+    """Every action has ended: queue the confirmations of those that are done, once.
+
+    From here on there is no turn.
 
     A step that a person has waived is not confirmed. False: there are none to do.
     """

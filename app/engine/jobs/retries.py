@@ -1,9 +1,10 @@
 """Whether a failed attempt is followed by another, and when.
 
-Attempts bound what is known to be wrong: a step that kills its worker, a mistake of its code, or as many as its saga counts
-(`Retry(limit=5)`). Everything else is bounded by time (`Graph.patience_s`): a service that is away for half a minute says nothing
-about an order. The time runs from the first failure since the service last answered, so time without a worker is not
-reason by itself: an operation fails as often as its kind may at the least.
+Attempts bound what is known to be wrong: a step that kills its worker, a mistake of its code, or as
+many as its saga counts (`Retry(limit=5)`). Everything else is bounded by time (`Graph.patience_s`):
+a service that is away for half a minute says nothing about an order. The time runs from the first
+failure since the service last answered, so time without a worker is not reason by itself: an
+operation fails as often as its kind may at the least.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from surefoot.app.store.tables import operations
 
 @dataclass(frozen=True)
 class Kindred:
-    """What kind of failure it was. `wrong`: a mistake that trying again does not mend; `unsent`: the participant was never reached."""
+    """What kind of failure it was.
+
+    `wrong`: a mistake that trying again does not mend; `unsent`: the participant was never reached.
+    """
 
     wrong: bool = False
     unsent: bool = False
@@ -57,7 +61,10 @@ def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | No
 
 
 def pause_s(move: Move, row: OperationRow) -> float:
-    """How long until the next attempt: full jitter, bounded by the cap. (A circuit breaker of a lane would lengthen it here.)"""
+    """How long until the next attempt: full jitter, bounded by the cap.
+
+    (A circuit breaker of a lane would lengthen it here.)
+    """
     return backoff(
         move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, host_of(move.tx).random
     )

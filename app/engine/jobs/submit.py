@@ -1,7 +1,8 @@
 """Accepting a job: one transaction, and after it nothing loses the job.
 
-The transaction holds the job, its operations (each the outbox of its own message), the idempotency key and the first line
-of history. The answer is sent after the commit; whether the broker is there does not matter.
+The transaction holds the job, its operations (each the outbox of its own message), the idempotency
+key and the first line of history. The answer is sent after the commit; whether the broker is there
+does not matter.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 
 @dataclass(frozen=True)
 class Submission:
-    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: the requester, for the history.
+    """A request for a job.
 
-    `traceparent`: what the steps' log lines and calls are to be found by, as `surefoot.app.trace.taken` gives it.
+    `key`: idempotency key; `deadline_s`: seconds from now; `actor`: the requester, for the history.
+
+    `traceparent`: what the steps' log lines and calls are to be found by, as
+    `surefoot.app.trace.taken` gives it.
     """
 
     tenant_id: str
@@ -138,10 +142,11 @@ def submit_in(
     submission: Submission,
     admit: Admit | None = None,
 ) -> Submitted:
-    """As `submit`, in the caller's transaction: statement by statement, and nothing is committed here.
+    """As `submit`, in the caller's transaction: statement by statement, and nothing is committed
+    here.
 
-    Raises: as `submit`; Conflict when another transaction has taken the key since, and this one cannot see its job.
-    Whatever it raises, the caller rolls back to where this began.
+    Raises: as `submit`; Conflict when another transaction has taken the key since, and this one
+    cannot see its job. Whatever it raises, the caller rolls back to where this began.
     """
     fingerprint = _fingerprint(submission, settings)
     found = _look_up(tx, registry, submission, fingerprint, admit)
@@ -206,7 +211,10 @@ class _KeyTaken(Exception):
 def replayed(
     connection: Connection, tenant_id: str, key: str | None, fingerprint: str
 ) -> Submitted | None:
-    """The answer that this key has already; None without a key, or when it was never used. Raises: InvalidInput, KeyReused."""
+    """The answer that this key has already; None without a key, or when it was never used.
+
+    Raises: InvalidInput, KeyReused.
+    """
     if key is None:
         return None
     if not (1 <= len(key) <= MAX_KEY_CHARS and key.isprintable()):
@@ -220,7 +228,9 @@ def replayed(
 
 
 def fingerprint_of_rerun(job_id: str) -> str:
-    """Of the request to run a job again: another request than the submission of the same input, and one for each old job."""
+    """Of the request to run a job again: another request than the submission of the same input, and
+    one for each old job.
+    """
     return hashlib.sha256(f"run again {job_id}".encode()).hexdigest()
 
 
@@ -237,7 +247,8 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
         raise InvalidInput(
             "the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]
         ) from error
-    # escapes are never shorter than the bytes they stand for: what is small enough with them need not be measured
+    # escapes are never shorter than the bytes they stand for: what is small enough with them need
+    # not be measured
     if (
         len(text) > settings.input_bytes
         and (size := len(json_bytes(submission.input))) > settings.input_bytes
@@ -265,7 +276,10 @@ _FIRST_LINE = insert(history).values(seq=1, event=HistoryEvent.SUBMITTED)
 
 @dataclass(frozen=True)
 class _Job:
-    """A job that is accepted and not written yet. `row`: of the table of jobs; `operations`: their rows."""
+    """A job that is accepted and not written yet.
+
+    `row`: of the table of jobs; `operations`: their rows.
+    """
 
     submission: Submission
     graph: Graph
@@ -306,7 +320,8 @@ class _Job:
         ):
             raise _KeyTaken
         if also is not None:
-            # after the key: of two requests with one key the second is answered with the first one's job
+            # after the key: of two requests with one key the second is answered with the first
+            # one's job
             also(tx, job_id)
         if submission.tags:
             filed = select(

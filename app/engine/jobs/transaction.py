@@ -42,9 +42,11 @@ _LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
 class Move:
     """Opened with the job's lock; `close` writes the job, the history, and returns the plan.
 
-    `carried`: operations whose message the delivery behind this move sends next by itself, should they become ready.
+    `carried`: operations whose message the delivery behind this move sends next by itself, should
+    they become ready.
     `by`: the actor; a job of a tenant other than that of their key is not found.
-    `noting`: it is sure to record something; then the lock and the number of the first line are one write.
+    `noting`: it is sure to record something; then the lock and the number of the first line are one
+    write.
     """
 
     def __init__(
@@ -110,7 +112,10 @@ class Move:
     def record_rarely(
         self, event: HistoryEvent, operation: BriefOperationRow, **detail: Any
     ) -> None:
-        """As `record`, of what may come again without end: a line for attempt 1, 2, 4, 8 and so on. Each is counted."""
+        """As `record`, of what may come again without end: a line for attempt 1, 2, 4, 8 and so on.
+
+        Each is counted.
+        """
         if operation.attempts & (operation.attempts - 1) == 0:
             self.record(event, operation, **detail)
         else:
@@ -164,7 +169,10 @@ class Move:
         return plan
 
     def end(self, state: str) -> None:
-        """The job has ended: final, whatever comes later. What it held goes to the next job in the queue."""
+        """The job has ended: final, whatever comes later.
+
+        What it held goes to the next job in the queue.
+        """
         self.change(state=state, finished_at=now())
         if self.graph.locks is not None:
             self._woken += limits.release(self.tx, self.job)

@@ -1,8 +1,10 @@
-"""Stored data that this worker's code cannot read: a fault of the deployment, not an answer of the business.
+"""Stored data that this worker's code cannot read: a fault of the deployment, not an answer of the
+business.
 
-A release may not read what an earlier one accepted: an input, a result of a step before, the step's own result that its undo
-counts on, a checkpoint. Nothing of the step has run then. Its operation waits, as for a worker with its definition: no attempt
-is used, nothing turns, and it goes on as soon as code that can read comes by.
+A release may not read what an earlier one accepted: an input, a result of a step before, the step's
+own result that its undo counts on, a checkpoint. Nothing of the step has run then. Its operation
+waits, as for a worker with its definition: no attempt is used, nothing turns, and it goes on as
+soon as code that can read comes by.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ AGAIN_S = 10.0  # how soon it is offered again
 
 
 def given_up(move: Move, row: OperationRow) -> bool:
-    """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and that is over."""
+    """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and
+    that is over.
+    """
     return move.graph.by_name[row.step].limits_of(
         row.kind
     ).gives_up and operation_reads.past_queue_by(move.tx, row.id)
@@ -33,9 +37,12 @@ def given_up(move: Move, row: OperationRow) -> bool:
 def park(
     move: Move, row: OperationRow, error: dict[str, Any], *, began: bool
 ) -> OperationRow | None:
-    """running -> waiting, the attempt given back. `began`: the step's own function had begun, so its outcome is not known.
+    """running -> waiting, the attempt given back.
 
-    Its clock goes on; past it, it is taken away, as of all that waits on. Returns None when the lease was lost.
+    `began`: the step's own function had begun, so its outcome is not known.
+
+    Its clock goes on; past it, it is taken away, as of all that waits on. Returns None when the
+    lease was lost.
     """
     o = operations.c
     values: dict[str, Any] = {

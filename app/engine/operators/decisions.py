@@ -1,4 +1,7 @@
-"""A person's word: cancel, and what to do with an operation that is given up. Each is recorded with who and why."""
+"""A person's word: cancel, and what to do with an operation that is given up.
+
+Each is recorded with who and why.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ from surefoot.app.store.session import reading, transaction
 
 @dataclass(frozen=True)
 class Decision:
-    """`applied`: it took effect now; else `message` says why it did not, or what was noted instead. `plan`: to ring."""
+    """`applied`: it took effect now; else `message` says why it did not, or what was noted instead.
+
+    `plan`: to ring.
+    """
 
     applied: bool
     message: str
@@ -51,7 +57,8 @@ def cancel(
 ) -> Decision:
     """Ask a job to stop and be undone. `why`: for the record of acts.
 
-    Past the point of no return the wish is noted, once: it takes effect as soon as there is a way back after all.
+    Past the point of no return the wish is noted, once: it takes effect as soon as there is a way
+    back after all.
     Raises: NotFound; Conflict when the job has ended or turned for another reason.
     """
 
@@ -83,9 +90,12 @@ def cancel(
 
 
 def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
-    """Give a dead letter's operation fresh attempts. Of a step that is done at most once this says that it has not happened.
+    """Give a dead letter's operation fresh attempts.
 
-    Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
+    Of a step that is done at most once this says that it has not happened.
+
+    Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has
+    ended.
     """
 
     return _decide(db, letter_id, _Choice(LetterAction.REDRIVE, actor, why), _fresh_attempts)
@@ -115,7 +125,10 @@ def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
 
 
 def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
-    """It will not be done, and that is accepted: the operation counts as skipped. The effect stays on record as waived."""
+    """It will not be done, and that is accepted: the operation counts as skipped.
+
+    The effect stays on record as waived.
+    """
 
     def change(move: Move, operation: OperationRow) -> None:
         _settled(
@@ -130,7 +143,8 @@ def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
 def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why: str) -> Decision:
     """A person has found that the action never happened: nothing of it is left, and the job turns.
 
-    Raises: Conflict when the letter is about an undo, or another step has passed the point of no return.
+    Raises: Conflict when the letter is about an undo, or another step has passed the point of no
+    return.
     """
 
     def change(move: Move, operation: OperationRow) -> None:
@@ -175,10 +189,11 @@ def _cancelled(move: Move, came_of_it: str, why: str | None) -> Act:
     return Act("cancel", "job", job.id, job.tenant_id, job.id, why, details)
 
 
-# --- how -------------------------------------------------------------------------------------------------------
+# --- how ------------------------------------------------------------------------------------------
 def _fresh_attempts(move: Move, operation: OperationRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
-    # what the last attempt said stays on the page until the next one has ended; whether it was for good is answered
+    # what the last attempt said stays on the page until the next one has ended; whether it was for
+    # good is answered
     said = {
         name: value for name, value in (operation.error or {}).items() if name != "for_good"
     } or None
@@ -191,7 +206,9 @@ def _fresh_attempts(move: Move, operation: OperationRow) -> None:
     values = statements.READY_NOW | fresh | SERVED
     if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
         values["unknown_outcomes"] = (
-            0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
+            # "may it have happened?" is answered: it has not. One attempt may take effect, as
+            # before
+            0
         )
     row = operation_writes.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:

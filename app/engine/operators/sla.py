@@ -1,7 +1,9 @@
-"""Jobs that take longer than their saga allows (`sla=`): reported, redriven or undone, as the saga says (`on_sla=`).
+"""Jobs that take longer than their saga allows (`sla=`): reported, redriven or undone, as the saga
+says (`on_sla=`).
 
-Each is acted upon once in each period of that length: the act moves `sla_at` on in the same transaction, and names the
-old value in the UPDATE. What was done is on record as a finding, which closes when the job has ended.
+Each is acted upon once in each period of that length: the act moves `sla_at` on in the same
+transaction, and names the old value in the UPDATE. What was done is on record as a finding, which
+closes when the job has ended.
 """
 
 from __future__ import annotations
@@ -53,7 +55,10 @@ def act_on_batch(
     actor: str,
     isolated: Isolated | None = None,
 ) -> tuple[list[dict[str, Any]], bool]:
-    """Act on the latest SUREFOOT_RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
+    """Act on the latest SUREFOOT_RECONCILE_ROWS jobs.
+
+    Returns (what was done: a finding for each, whether there may be more).
+    """
     isolated = isolated or Isolated(strict=True)
     with reading(db, name="sla.act_on_batch") as connection:
         rows = reconciliations.past_sla(connection, isolated.room(LATE, settings.reconcile_rows))
@@ -74,7 +79,10 @@ def act_on_batch(
 
 
 def close_landed(db: Engine, position: str, limit: int, actor: str) -> str:
-    """Close the findings of late jobs that have ended, one page of them. Returns where to go on; "" at the end."""
+    """Close the findings of late jobs that have ended, one page of them.
+
+    Returns where to go on; "" at the end.
+    """
     with reading(db, name="sla.close_landed") as connection:
         ids, further = reconciliations.landed(connection, position, limit)
     for finding_id in ids:
@@ -114,7 +122,9 @@ def _act(
 
 
 def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
-    """Fresh attempts for what stands, unless only a person can answer; what waits may go on now, and is rung once more."""
+    """Fresh attempts for what stands, unless only a person can answer; what waits may go on now,
+    and is rung once more.
+    """
     letters = [
         one
         for one in dead_letters.blocking_letters(move.tx, move.job.id)
@@ -130,7 +140,11 @@ def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
 
 
 def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
-    """The turn. Past the point of no return a person is asked; what is undone already, or stands, goes on as it is."""
+    """The turn.
+
+    Past the point of no return a person is asked; what is undone already, or stands, goes on as it
+    is.
+    """
     ground = Ground(Cause.SLA, "it took longer than its saga allows", actor=actor)
     if turn(move, ground, undo_s=settings.undo_seconds):
         return FindingAction.COMPENSATED

@@ -1,9 +1,11 @@
 """Findings of reconciliation, and what a person decides about them.
 
-- **adopt**: what stands is right. It is accounted for, by a job where one is named, and not found again.
-- **undo**: what stands is taken back, by what its saga registers for the service (`Saga.undo_effect`). The decision is a row
-  before anything is done; the next reconciliation carries out what was decided and not done. The undo's key is that of
-  the step's own undo, so the service's barrier makes a repeat harmless.
+- **adopt**: what stands is right. It is accounted for, by a job where one is named, and not found
+  again.
+- **undo**: what stands is taken back, by what its saga registers for the service
+  (`Saga.undo_effect`). The decision is a row before anything is done; the next reconciliation
+  carries out what was decided and not done. The undo's key is that of the step's own undo, so the
+  service's barrier makes a repeat harmless.
 - **close**: a person has seen to it. What still disagrees is found again.
 
 Each has an actor and a reason, in the finding and in the history of its job where that exists.
@@ -68,9 +70,12 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
 
 
 def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None = None) -> bool:
-    """What stands is right: it is not found again. `job_id`: the job that accounts for it; its history says so.
+    """What stands is right: it is not found again.
 
-    False: it is closed already. Raises: NotFound; Conflict for a finding without an effect, or whose undo was decided.
+    `job_id`: the job that accounts for it; its history says so.
+
+    False: it is closed already. Raises: NotFound; Conflict for a finding without an effect, or
+    whose undo was decided.
     """
     row = _found(db, finding_id, actor)
     if row.finding in (Finding.LATE, Finding.UNASKABLE):
@@ -160,7 +165,9 @@ def decide_undo(db: Engine, registry: Registry, finding_id: str, asked: UndoAske
 
 
 def carry_out_decided(db: Engine, registry: Registry, rows: Sequence[FindingRow]) -> None:
-    """Undo what was decided and is not done: the process that was at it has ended, or the service was away."""
+    """Undo what was decided and is not done: the process that was at it has ended, or the service
+    was away.
+    """
     for row in rows:
         if row.action == FindingAction.UNDO:
             _carry_out(db, registry, row)

@@ -1,7 +1,9 @@
-"""After a restore: what to do about each finding, when services are ahead of a store that was lost or is older than they are.
+"""After a restore: what to do about each finding, when services are ahead of a store that was lost
+or is older than they are.
 
-A lost job past its point of no return meant what it did: it is adopted, and what is missing of it done by hand. Before that
-point nobody will ever go on with it: what it did is undone, the last step first, as the job would have done.
+A lost job past its point of no return meant what it did: it is adopted, and what is missing of it
+done by hand. Before that point nobody will ever go on with it: what it did is undone, the last step
+first, as the job would have done.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def open_findings(db: Engine) -> list[dict[str, Any]]:
 def advise(
     db: Engine, registry: Registry, found: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Mapping[str, Any], Advice]]:
-    """Each finding with what to do about it, in the order in which to do it: a lost job's last step first."""
+    """Each finding with what to do about it, in the order in which to do it: a lost job's last step
+    first.
+    """
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for one in found:
         groups[_job_of(one)].append(one)
@@ -57,7 +61,9 @@ def advise(
 
 
 def lost_between(found: Iterable[Mapping[str, Any]]) -> tuple[datetime, datetime] | None:
-    """When the first and the last lost job was accepted, as far as their effects tell (an id begins with its time)."""
+    """When the first and the last lost job was accepted, as far as their effects tell (an id begins
+    with its time).
+    """
     lost = [job for one in found if one["finding"] == Finding.ORPHAN and is_id(job := _job_of(one))]
     times = sorted(UUID(job).int >> 80 for job in lost)
     return (_moment(times[0]), _moment(times[-1])) if times else None

@@ -1,4 +1,6 @@
-"""What a delivery is, what an operation is done with, and what became of it: the words between a worker and the engine."""
+"""What a delivery is, what an operation is done with, and what became of it: the words between a
+worker and the engine.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def always() -> bool:
 
 @dataclass(frozen=True)
 class NextOperation:
-    """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in between."""
+    """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in
+    between.
+    """
 
     operation_id: str
     step: str
@@ -37,9 +41,10 @@ class NextOperation:
 class Delivery:
     """A message that has reached a worker.
 
-    `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
-    message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known; `fit`: asked after
-    the step, whether this process may run on; `apart`: what comes next in its chain does not wait for it (a batch).
+    `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to;
+    `message`: the id of the message where the operation is not its first; `saga`: as the task's
+    name says, or "" where that is not known; `fit`: asked after the step, whether this process may
+    run on; `apart`: what comes next in its chain does not wait for it (a batch).
     """
 
     operation_id: str
@@ -59,7 +64,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class OperationInput:
-    """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
+    """What one operation is done with: its job, the definition that the job is pinned to, and what
+    came of it so far.
 
     `results`: of steps that this delivery has done itself, as they were put on record; `secrets`:
     what nobody may see of the input; `tenant`: whose job it is, by name.
@@ -79,7 +85,10 @@ class OperationInput:
     secrets: Secrets = NONE
 
     def next(self, step: str, kind: str, result: Any) -> OperationInput:
-        """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""
+        """The work of an operation that this one ran on to.
+
+        It was never claimed before, so it has no checkpoint.
+        """
         return replace(
             self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result}
         )
@@ -87,7 +96,10 @@ class OperationInput:
 
 @dataclass(frozen=True)
 class Onward:
-    """What leaves when a message is done. `chain`: the next of its chain; `joins`: the joins whose chord's body does."""
+    """What leaves when a message is done.
+
+    `chain`: the next of its chain; `joins`: the joins whose chord's body does.
+    """
 
     chain: bool
     joins: frozenset[str]
@@ -95,10 +107,12 @@ class Onward:
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
+    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends
+    here.
 
-    `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
-    the store does not: no process of this store has sent it. `attempt`: which it was, where it was claimed.
+    `following`: the rider and its work, claimed in the same transaction: it must be run now.
+    `forged`: the message says what the store does not: no process of this store has sent it.
+    `attempt`: which it was, where it was claimed.
     """
 
     verdict: DeliveryOutcome
@@ -111,7 +125,9 @@ class ExecutionResult:
 
     @property
     def said(self) -> str:
-        """What Celery and Flower are told of it: the verdict or what went wrong, with the attempt where it was not the first."""
+        """What Celery and Flower are told of it: the verdict or what went wrong, with the attempt
+        where it was not the first.
+        """
         goes_well = self.verdict in (DeliveryOutcome.COMPLETED, DeliveryOutcome.REPEATED)
         said = str(self.verdict) if goes_well else self.error or str(self.verdict)
         if self.attempt <= 1:
@@ -119,7 +135,10 @@ class ExecutionResult:
         return f"{said}, attempt {self.attempt}" if goes_well else f"attempt {self.attempt}: {said}"
 
     def onward(self, delivery: Delivery) -> Onward:
-        """What leaves after this delivery. The members of a batch do not wait for each other, however one went."""
+        """What leaves after this delivery.
+
+        The members of a batch do not wait for each other, however one went.
+        """
         done = self.verdict in (DeliveryOutcome.COMPLETED, DeliveryOutcome.REPEATED)
         ends = self.forged or (done and self.stop_chain)
         chain = not ends and (delivery.apart or (done and bool(delivery.carried)))

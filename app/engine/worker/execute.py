@@ -1,8 +1,9 @@
 """Doing an operation: claim it, call the developer's function, and put on record how it went.
 
-This is what a worker does with a message. The function runs outside any transaction and may be killed at any line; so
-before it, the attempt is counted and noted as possibly effective, and after it, one transaction decides. Knows nothing
-of Celery: the verdict says what the message's own chain may do.
+This is what a worker does with a message. The function runs outside any transaction and may be
+killed at any line; so before it, the attempt is counted and noted as possibly effective, and after
+it, one transaction decides. Knows nothing of Celery: the verdict says what the message's own chain
+may do.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ from surefoot.app.texts import json_bytes
 from surefoot.app.trace import trace_id
 
 log = structlog.get_logger("surefoot.perform")
-# How soon an operation is offered again that met a worker without its definition: while a living worker has it, and while none has
+# How soon an operation is offered again that met a worker without its definition: while a living
+# worker has it, and while none has
 VERSION_ELSEWHERE_S, VERSION_NOWHERE_S = 1.0, 10.0
 # A store that was restored does not know its latest jobs, and the broker still has their messages
 UNKNOWN_JOB = "unknown job: this store has none of that id (older than the message, if it was restored from a backup)"
@@ -70,7 +72,8 @@ def execute_operation(
 ) -> ExecutionResult:
     """Do what a message asks for, if it may be done.
 
-    Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
+    Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take
+    the outcome for HOLD_S.
     """
     known = runtime.registry.get(delivery.saga) if delivery.saga else None
     if known is not None and delivery.step in known.graph.by_name:
@@ -82,7 +85,10 @@ def execute_operation(
 
 
 def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Claimed | None:
-    """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
+    """In one statement, if the job is pinned to the definition that this worker has as its newest.
+
+    None: that must be looked at.
+    """
     graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
     claimed = claiming.claim_to_work(
         runtime.db,
@@ -101,7 +107,10 @@ def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Cla
 
 
 def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> ExecutionResult:
-    """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
+    """Look at the operation first: whose it is, whether it is done, which definition it needs.
+
+    `at_claim`: that fault point is to come.
+    """
     db = runtime.db
     with asking(db, name="execute.perform") as connection:
         seen = operation_reads.delivery(connection, delivery.operation_id)
@@ -129,9 +138,12 @@ def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Executi
 def run_on(
     runtime: Runtime, delivery: Delivery, following: tuple[Attempt, OperationInput]
 ) -> ExecutionResult:
-    """Do an operation that the completion before it has claimed (`ExecutionResult.following`). Raises: as `execute_operation`.
+    """Do an operation that the completion before it has claimed (`ExecutionResult.following`).
 
-    It is claimed under the job's lock, so no turn came in between; one that comes now finds it running, as after any claim.
+    Raises: as `execute_operation`.
+
+    It is claimed under the job's lock, so no turn came in between; one that comes now finds it
+    running, as after any claim.
     """
     attempt, work = following
     saga = runtime.registry.by_digest(work.saga, work.digest)
@@ -220,7 +232,9 @@ def _claim_request(
 
 
 def _next(settings: Settings, graph: Graph, delivery: Delivery) -> ClaimRequest | None:
-    """The claim of the operation that the same child would run at once, should the completion make it ready."""
+    """The claim of the operation that the same child would run at once, should the completion make
+    it ready.
+    """
     rider = delivery.rider
     if rider is None or rider.step not in graph.by_name or not delivery.fit():
         return None
@@ -247,7 +261,7 @@ def _forged(seen: DeliveredRow | None, delivery: Delivery) -> str:
     return ""
 
 
-# --- before the claim ----------------------------------------------------------------------------------------------
+# --- before the claim -----------------------------------------------------------------------------
 def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> ExecutionResult:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
     elsewhere = any(seen.digest in worker.digests for worker in worker_register.live_workers(db))
@@ -265,7 +279,10 @@ def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> Executi
 
 
 def _not_claimed(db: Engine, delivery: Delivery) -> ExecutionResult:
-    """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
+    """A message that must not be run: it came again, or before its turn.
+
+    This line is all that tells of it.
+    """
     with asking(db, name="execute.not_claimed") as connection:
         row = operation_reads.operation(connection, delivery.operation_id)
     if row is None:
@@ -297,7 +314,7 @@ _WHY_SKIPPED: dict[str, str] = {
 }
 
 
-# --- before the first step -----------------------------------------------------------------------------------------
+# --- before the first step ------------------------------------------------------------------------
 def _acquire_locks(runtime: Runtime, claimed: Claimed) -> TransitionResult | Failure | None:
     """Take the job's semantic locks. None: it has them, or needs none."""
     saga, work, attempt = claimed
@@ -319,7 +336,7 @@ def _acquire_locks(runtime: Runtime, claimed: Claimed) -> TransitionResult | Fai
     )
 
 
-# --- after it ------------------------------------------------------------------------------------------------------
+# --- after it -------------------------------------------------------------------------------------
 def _record(
     runtime: Runtime,
     claimed: Claimed,

@@ -1,8 +1,9 @@
 """Before a job's first step: its semantic locks, all of them or none.
 
-The keys are code, so a worker names them, after its claim and under no lock of the database. Then one transaction takes
-them, or puts the job in line and parks the operation; were these two, the holder could end in between and wake nobody.
-No code of the job's steps has ever run while it has no locks: so whatever became of earlier attempts, nothing happened.
+The keys are code, so a worker names them, after its claim and under no lock of the database. Then
+one transaction takes them, or puts the job in line and parks the operation; were these two, the
+holder could end in between and wake nobody. No code of the job's steps has ever run while it has no
+locks: so whatever became of earlier attempts, nothing happened.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from surefoot.app.store.session import transaction
 
 
 def locks_first(graph: Graph, step: str, kind: str) -> bool:
-    """Whether this operation may have to take its job's locks: an action that no other comes before."""
+    """Whether this operation may have to take its job's locks: an action that no other comes
+    before.
+    """
     return graph.locks is not None and kind == Kind.ACTION and not graph.by_name[step].after
 
 
@@ -39,7 +42,8 @@ def take_locks(
     """Take these keys for the attempt's job, which is this tenant's. None: it has them, the step
     may run.
 
-    Else how it went: parked in line (`TransitionResult`), the lease was lost (`LEASE_LOST`), or a Failure to be recorded.
+    Else how it went: parked in line (`TransitionResult`), the lease was lost (`LEASE_LOST`), or a
+    Failure to be recorded.
     """
     return transaction(
         db, lambda tx: _take(tx, settings, attempt, keys, tenant), name="gates.take_locks"

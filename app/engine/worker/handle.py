@@ -32,11 +32,12 @@ SIGN_EVERY_S = (
 
 @contextmanager
 def unrung() -> Iterator[None]:
-    """Defer the signal of a step's limit while one of our statements runs: raised within a driver it would be taken for a broken
-    connection. A statement has a limit of its own (SUREFOOT_STORE_SILENCE_SECONDS); the signal comes when it has ended.
+    """Defer the signal of a step's limit while one of our statements runs: raised within a driver
+    it would be taken for a broken connection. A statement has a limit of its own
+    (SUREFOOT_STORE_SILENCE_SECONDS); the signal comes when it has ended.
 
-    The handler is replaced and the signal not blocked: another thread of the process would take a blocked one, and Python
-    would run the handler in this one all the same.
+    The handler is replaced and the signal not blocked: another thread of the process would take a
+    blocked one, and Python would run the handler in this one all the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -93,7 +94,10 @@ class StepHandle:
             return time_of(connection)
 
     def record(self, event: HistoryEvent) -> None:
-        """A line of history about this attempt. Raises: LeaseLost when it is not this attempt's to say any more."""
+        """A line of history about this attempt.
+
+        Raises: LeaseLost when it is not this attempt's to say any more.
+        """
 
         def work(tx: Connection) -> None:
             with job_transaction(tx, self._attempt.job_id) as move:

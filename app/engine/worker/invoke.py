@@ -1,7 +1,8 @@
-"""Running the developer's code for one attempt: what it is given, and what is asked before it is called again.
+"""Running the developer's code for one attempt: what it is given, and what is asked before it is
+called again.
 
-It runs outside any transaction and under its limit. What attempts before it may have left is asked in `learning`; what is put on
-record afterwards is `execute_operation`'s.
+It runs outside any transaction and under its limit. What attempts before it may have left is asked
+in `learning`; what is put on record afterwards is `execute_operation`'s.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def run(runtime: Runtime, saga: Saga[Any], work: OperationInput, attempt: Attemp
 def _results(
     db: Engine, node: Node, work: OperationInput
 ) -> tuple[dict[str, Any], ResultRow | None]:
-    """(step -> result of the steps before it, the row of its own action where it undoes or confirms it), read as far as not known."""
+    """(step -> result of the steps before it, the row of its own action where it undoes or confirms
+    it), read as far as not known.
+    """
     known = {step: work.results[step] for step in node.after if step in work.results}
     wanted = [step for step in node.after if step not in known]
     if work.kind != Kind.ACTION:

@@ -1,4 +1,6 @@
-"""Keeping what workers hold: heartbeats, the end of a killed child's claim, hand-back at shutdown, the register."""
+"""Keeping what workers hold: heartbeats, the end of a killed child's claim, hand-back at shutdown,
+the register.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ class HeartbeatResult:
 def renew_leases(
     db: Engine, settings: Settings, worker_id: str, deliveries: Sequence[str]
 ) -> HeartbeatResult:
-    """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
+    """Renew the leases of what this worker's children are at, in one UPDATE.
+
+    `deliveries`: ids of the messages they have.
+    """
     if not deliveries:
         return HeartbeatResult(0, ())
     renewed = execute_single(
@@ -154,7 +159,10 @@ def worker_seen(
 
 
 def worker_stopped(db: Engine, worker_id: str) -> None:
-    """Say that this worker has ended on purpose. What nobody else has is deployed no longer: no new job is pinned to it."""
+    """Say that this worker has ended on purpose.
+
+    What nobody else has is deployed no longer: no new job is pinned to it.
+    """
 
     def work(tx: Connection) -> None:
         had = worker_register.stop_worker(tx, worker_id)

@@ -1,8 +1,9 @@
 """The tables. Beside each constraint, the accident it prevents.
 
-Indexes on changing columns are partial: a finished row leaves them, so a sweep over ten million finished jobs costs
-what it costs over none. Their conditions are spelled with literals, and so are the sweeps that use them: neither
-database can prove that a bound parameter implies a partial index's condition.
+Indexes on changing columns are partial: a finished row leaves them, so a sweep over ten million
+finished jobs costs what it costs over none. Their conditions are spelled with literals, and so are
+the sweeps that use them: neither database can prove that a bound parameter implies a partial
+index's condition.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ api_keys = Table(
 )
 
 
-sessions = Table(  # of browsers that signed in with a key: a cookie names a row, and is worth nothing when that has ended
+# of browsers that signed in with a key: a cookie names a row, and is worth nothing when that has
+# ended
+sessions = Table(
     "surefoot_sessions",
     metadata,
     Column("id", Id, primary_key=True),

@@ -14,7 +14,9 @@ PREFIX = "surefoot_"  # of every table: a team's own schema may have a table `jo
 
 
 def _plain(_: object, table: Table) -> str:
-    """A table's name as names of its constraints and indexes have it: they are older than the prefix."""
+    """A table's name as names of its constraints and indexes have it: they are older than the
+    prefix.
+    """
     return table.name.removeprefix(PREFIX)
 
 

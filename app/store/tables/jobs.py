@@ -75,7 +75,8 @@ jobs = Table(
     ),
     Index("ix_jobs_tenant", "tenant_id", "created_at", "id"),
     Index("ix_jobs_saga", "tenant_id", "saga", "created_at", "id"),  # a list of one saga's jobs
-    # a list of one state's jobs; nearly all that ended did so well, and are found by ix_jobs_tenant without it
+    # a list of one state's jobs; nearly all that ended did so well, and are found by ix_jobs_tenant
+    # without it
     partial(
         "ix_jobs_state",
         "tenant_id",
@@ -138,7 +139,8 @@ idempotency_keys = Table(
 )
 
 
-history = Table(  # one row for each thing that happened: the timeline, the event stream and the audit at once
+# one row for each thing that happened: the timeline, the event stream and the audit at once
+history = Table(
     "surefoot_history",
     metadata,
     Column("job_id", Id, nullable=False),
@@ -176,7 +178,8 @@ inbox = (
 )
 
 
-outbox = Table(  # what leaves us: webhooks, mail, replies. An operation's row is the outbox of its own message
+# what leaves us: webhooks, mail, replies. An operation's row is the outbox of its own message
+outbox = Table(
     "surefoot_outbox",
     metadata,
     Column("id", Id, primary_key=True),

@@ -26,7 +26,8 @@ locks = Table(
 )
 
 
-lock_waiters = Table(  # a job has a row in the queue of every key it waits for, and takes all of them at once or none
+# a job has a row in the queue of every key it waits for, and takes all of them at once or none
+lock_waiters = Table(
     "surefoot_lock_waiters",
     metadata,
     Column("key", String(255), nullable=False),

@@ -41,7 +41,8 @@ workers = Table(
 )
 
 
-faults_fired = Table(  # how often each injected fault has fired, so that a restarted process does not start over
+# how often each injected fault has fired, so that a restarted process does not start over
+faults_fired = Table(
     "surefoot_faults_fired",
     metadata,
     Column("fault", String(255), primary_key=True),

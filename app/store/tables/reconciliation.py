@@ -16,7 +16,8 @@ from surefoot.app.clock import UtcDateTime, now
 from surefoot.app.store.tables.base import Id, metadata, partial
 from surefoot.app.store.types import Json
 
-reconciliations = Table(  # what reconciliation found: a late job, or an effect about which a service says otherwise
+# what reconciliation found: a late job, or an effect about which a service says otherwise
+reconciliations = Table(
     "surefoot_reconciliations",
     metadata,
     Column("id", Id, primary_key=True),

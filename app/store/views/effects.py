@@ -47,7 +47,9 @@ MOST_NAMED = 8  # of one fidelity
 
 @dataclass(frozen=True)
 class Effect:
-    """A row of the view. `outcome`: none, done, unknown; `undo_state`: not_needed, pending, done, refused, waived.
+    """A row of the view.
+
+    `outcome`: none, done, unknown; `undo_state`: not_needed, pending, done, refused, waived.
 
     `turned`: its job goes back, or went.
     """
@@ -62,7 +64,9 @@ class Effect:
 
     @property
     def stays(self) -> bool:
-        """Whether its job was turned and it took effect, or may have, and it is one that is not undone (`undo=None`)."""
+        """Whether its job was turned and it took effect, or may have, and it is one that is not
+        undone (`undo=None`).
+        """
         return (
             self.turned
             and self.undo_state == "not_needed"
@@ -121,7 +125,10 @@ def is_left_over() -> ColumnElement[bool]:
 
 
 def effects_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
-    """{"items": one for each step with an effect, "summary": counts and one sentence}. Raises: NotFound."""
+    """{"items": one for each step with an effect, "summary": counts and one sentence}.
+
+    Raises: NotFound.
+    """
     with reading(db) as connection:
         snapshot = load(connection, job_id, tenant_id)
         effects = effects_of(connection, [snapshot.job.id])[snapshot.job.id]
@@ -150,7 +157,9 @@ def _item(snapshot: Snapshot, effect: Effect) -> dict[str, Any]:
 
 
 def note_of(node: Node, effect: Effect) -> str:
-    """What its author says of what is left, where something is, or will be; of an effect that never was there is nothing to say."""
+    """What its author says of what is left, where something is, or will be; of an effect that never
+    was there is nothing to say.
+    """
     if effect.stays:
         return node.note
     applies = effect.undo_state == "done" or (
@@ -173,7 +182,9 @@ def summary(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
 
 
 def _sentence(snapshot: Snapshot, effects: Sequence[Effect], counts: dict[str, Any]) -> str:
-    """As "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"; where nothing is to be undone, what took effect."""
+    """As "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"; where nothing is to be
+    undone, what took effect.
+    """
     stay = sum(e.stays for e in effects)
     if not counts["undone"] and not counts["pending"] and counts["left_over"] == stay:
         return _took_effect(snapshot, counts, stay)

@@ -18,7 +18,9 @@ RELAY = "relay"  # the name of the relay's lease
 
 
 def health_view(db: Engine) -> dict[str, Any]:
-    """{"relay": "ok" | "absent", "workers": number of live ones, "idle_queues": number of queues that none of them serves}."""
+    """{"relay": "ok" | "absent", "workers": number of live ones, "idle_queues": number of queues
+    that none of them serves}.
+    """
     w = workers.c
     relay = select(leases.c.fence).where(leases.c.name == RELAY, leases.c.expires_at > now())
     live = select(w.lanes, w.consuming, w.children).where(
@@ -34,7 +36,8 @@ def health_view(db: Engine) -> dict[str, Any]:
 def idle_queues(live: Sequence[Any]) -> list[str]:
     """The queues of lanes that live workers announce, and from which none of them takes messages.
 
-    `live`: rows with lanes, consuming and children. A worker that has not said yet what it consumes counts as told.
+    `live`: rows with lanes, consuming and children. A worker that has not said yet what it consumes
+    counts as told.
     """
     announced, served = set(), set()
     for worker in live:
@@ -46,7 +49,8 @@ def idle_queues(live: Sequence[Any]) -> list[str]:
 
 
 def oldest_ready_s(db: Engine) -> float:
-    """How long the operation that is nearest to its queue time-out, or past it, has been ready, seconds; 0 where none is.
+    """How long the operation that is nearest to its queue time-out, or past it, has been ready,
+    seconds; 0 where none is.
 
     One row of the index of what is ready: a backlog costs no more than an empty queue.
     """

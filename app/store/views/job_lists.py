@@ -51,7 +51,7 @@ STORED_AS = {
 }  # what is derived when a job is read
 
 
-# --- lists -----------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------
 def list_jobs(
     db: Engine,
     tenant_id: str | None,
@@ -66,9 +66,10 @@ def list_jobs(
 
     Args: `state` one of SHOWN_STATES or of LEFT_OVER; `after` where the page before ended;
     `limit` at most 200.
-    Returns: (rows, where the next page begins, or None at the end). A filtered page that found little in SCAN_ROWS jobs
-    is short and still says where to go on, so that no filter makes a request walk over everything there ever was. A filter
-    over everybody's jobs costs a page of each tenant.
+    Returns: (rows, where the next page begins, or None at the end). A filtered page that found
+    little in SCAN_ROWS jobs is short and still says where to go on, so that no filter makes a
+    request walk over everything there ever was. A filter over everybody's jobs costs a page of each
+    tenant.
     """
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     filters = {"state": state, "saga": saga, "tag": tag}
@@ -149,7 +150,10 @@ def _rows(
 def _rows_of_all(
     connection: Connection, after: Position | None, limit: int, filters: dict[str, str | None]
 ) -> tuple[list[Any], Position | None]:
-    """The same over all tenants: each one's page by its index, put together. What filters has an index of each tenant only."""
+    """The same over all tenants: each one's page by its index, put together.
+
+    What filters has an index of each tenant only.
+    """
     pages = [
         _rows(connection, tenant, after, limit, filters)
         for tenant in connection.scalars(select(tenants.c.id)).all()
@@ -167,9 +171,11 @@ def _position(row: Any) -> Position:
 
 
 class _Walk:
-    """Jobs newest first, from a position on, along one index: of everybody, of a tenant, or of a tenant's tag, state or saga.
+    """Jobs newest first, from a position on, along one index: of everybody, of a tenant, or of a
+    tenant's tag, state or saga.
 
-    Without a tenant, and then without a filter, by id alone: ids grow with time, and the primary key serves it.
+    Without a tenant, and then without a filter, by id alone: ids grow with time, and the primary
+    key serves it.
     """
 
     def __init__(self, tenant_id: str | None, after: Position | None, **along: Any) -> None:
@@ -180,7 +186,8 @@ class _Walk:
         if "saga" in along:
             self._guards, self._order = (jobs.c.saga == along["saga"],), (jobs.c.saga.desc(),)
         if "state" in along:
-            # spelled out: neither database can prove that a bound parameter is not 'completed', which the index leaves out
+            # spelled out: neither database can prove that a bound parameter is not 'completed',
+            # which the index leaves out
             state = jobs.c.state == literal_column(f"'{JobState(along['state'])}'")
             self._guards, self._order = (
                 (state, jobs.c.state != literal_column("'completed'")),
@@ -234,7 +241,10 @@ def _walk(
     saga: str | None,
     tag: str | None,
 ) -> tuple[_Walk, list[ColumnElement[bool]]]:
-    """The index to walk, and what has still to be asked of each job on the way. A tag finds fewest, then a state, then a saga."""
+    """The index to walk, and what has still to be asked of each job on the way.
+
+    A tag finds fewest, then a state, then a saga.
+    """
     by_state: list[ColumnElement[bool]] = []
     left_over: list[ColumnElement[bool]] = []
     if state in LEFT_OVER:

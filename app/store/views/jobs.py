@@ -47,7 +47,10 @@ def job_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
 def job_with_letters(
     db: Engine, job_id: str, tenant_id: str | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same, and its open dead letters as `letter_view` shows them, newest first. Raises: NotFound."""
+    """The same, and its open dead letters as `letter_view` shows them, newest first.
+
+    Raises: NotFound.
+    """
     with reading(db) as connection:
         return _with_letters(connection, job_id, tenant_id)
 
@@ -85,7 +88,10 @@ def _may_have_letters(snapshot: Standing) -> bool:
 
 
 def brief(snapshot: Standing, effects: Sequence[Effect], again: Rerun | None) -> dict[str, Any]:
-    """What a list shows of a job: all but steps, result and place in the queue. `again`: the job that runs it again."""
+    """What a list shows of a job: all but steps, result and place in the queue.
+
+    `again`: the job that runs it again.
+    """
     job = snapshot.job
     links = job_links(job.id)
     return {
@@ -115,8 +121,8 @@ def brief(snapshot: Standing, effects: Sequence[Effect], again: Rerun | None) ->
 
 
 def actions(snapshot: Standing, again: Rerun | None) -> list[str]:
-    """What can be done with the job as it stands: `cancel` until the point of no return, `redrive` in attention,
-    `resubmit` an ended job while no resubmission is open or completed.
+    """What can be done with the job as it stands: `cancel` until the point of no return, `redrive`
+    in attention, `resubmit` an ended job while no resubmission is open or completed.
     """
     if snapshot.can_be_cancelled:
         return ["cancel"]
@@ -175,7 +181,10 @@ def _compensation(snapshot: Snapshot, node: Node) -> dict[str, Any] | None:
 
 
 def _word(op: Operation | None) -> str:
-    """Its state in the caller's words. What is queued behind another step of its chain is not in line for a worker yet."""
+    """Its state in the caller's words.
+
+    What is queued behind another step of its chain is not in line for a worker yet.
+    """
     if op is None:
         return "not_started"
     if op.state == OpState.QUEUED and not op.in_line:
@@ -227,7 +236,9 @@ def _result(connection: Connection, snapshot: Snapshot) -> Any:
 
 
 def _queue(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
-    """Its place among what is ready in the same lane, while nobody has taken anything of it; at most QUEUE_ROWS."""
+    """Its place among what is ready in the same lane, while nobody has taken anything of it; at
+    most QUEUE_ROWS.
+    """
     waiting = [op for op in snapshot.actions if op.in_line and op.ready_at is not None]
     if snapshot.state != JobState.PENDING or not waiting:
         return None

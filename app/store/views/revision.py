@@ -1,8 +1,9 @@
 """Whether a job still looks as it did, without looking at it: one statement, and a tag.
 
-The tag holds all that can change a job's view. Every move raises `jobs.rev`. What writes operation rows alone leaves other
-traces: a claim raises a fence; parking and waking change who is waiting; progress is the row's own text. The place in the
-queue, which other jobs change, is counted while the view shows one. What has ended does not change, so nothing more is read.
+The tag holds all that can change a job's view. Every move raises `jobs.rev`. What writes operation
+rows alone leaves other traces: a claim raises a fence; parking and waking change who is waiting;
+progress is the row's own text. The place in the queue, which other jobs change, is counted while
+the view shows one. What has ended does not change, so nothing more is read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ NO_SUCH_JOB = "There is no such job, or it is not yours."
 SHAPE = "5"  # bump it when a job's view changes its shape, so that cached ETags stop matching
 _ENDED = ", ".join(f"'{state}'" for state in ENDED)
 
-# Two things are said so that no index but the job's own can be used for them (`statements.STATE`): the state of its operation, its tenant.
+# Two things are said so that no index but the job's own can be used for them (`statements.STATE`):
+# the state of its operation, its tenant.
 _QUERY = f"""
 SELECT j.state AS state, j.created_at AS created_at, j.rev AS rev, sum(o.fence) AS fences, {{joined}} AS moving,
   EXISTS (SELECT 1 FROM surefoot_api_keys k WHERE k.id = {{key}} AND k.revoked_at IS NULL) AS key_is_good,
@@ -75,8 +77,9 @@ def _prepared(joined: str) -> TextClause:
 _SQLITE = _prepared(_JOINED_SQLITE)
 _POSTGRESQL = _prepared(_JOINED)
 
-# In the driver's own words, for `polls`: of one job, and of as many as a JSON array names. Its function is taken for a hundred rows
-# whatever it holds, so the plan is made once and kept; of an array PostgreSQL would make a new one each time.
+# In the driver's own words, for `polls`: of one job, and of as many as a JSON array names. Its
+# function is taken for a hundred rows whatever it holds, so the plan is made once and kept; of an
+# array PostgreSQL would make a new one each time.
 OF_ONE = _QUERY.format(
     joined=_JOINED,
     job="%(job)s::uuid",
@@ -99,7 +102,10 @@ FROM jsonb_to_recordset(%s::jsonb) AS asked(place int, job uuid, key uuid, tenan
 
 @dataclass(frozen=True)
 class Revision:
-    """`tag`: another one whenever the view is another. `key_is_good`: whether the key that was named is there and not revoked."""
+    """`tag`: another one whenever the view is another.
+
+    `key_is_good`: whether the key that was named is there and not revoked.
+    """
 
     tag: str
     state: str

@@ -41,7 +41,9 @@ def saga_names(db: Engine) -> list[str]:
 
 
 def saga_view(db: Engine, name: str, own: str = "") -> dict[str, Any]:
-    """One saga: its head, `input` (JSON Schema), `graph`, `compensations` and `locks`. `own`: see `current_definition`.
+    """One saga: its head, `input` (JSON Schema), `graph`, `compensations` and `locks`.
+
+    `own`: see `current_definition`.
 
     Raises: NotFound.
     """

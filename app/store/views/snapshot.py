@@ -1,4 +1,6 @@
-"""A job as it stands: its row, its pinned graph and its operations, read together, for one job or for many."""
+"""A job as it stands: its row, its pinned graph and its operations, read together, for one job or
+for many.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ class JobRow:
 
 @dataclass(frozen=True)
 class Operation:
-    """Columns of an operation that may be shown. Results can be long and are read where they are wanted."""
+    """Columns of an operation that may be shown.
+
+    Results can be long and are read where they are wanted.
+    """
 
     id: str
     job_id: str
@@ -89,7 +94,10 @@ class Operation:
 
     @property
     def in_line(self) -> bool:
-        """Ready and waiting for a worker. What is queued behind another operation of its chain is not."""
+        """Ready and waiting for a worker.
+
+        What is queued behind another operation of its chain is not.
+        """
         return self.state == OpState.QUEUED and self.pending_dependencies == 0
 
 
@@ -141,7 +149,9 @@ class Standing:
 
     @property
     def past_return(self) -> Operation | None:
-        """The operation after whose start there is no way back, as `engine.turn.past_return` decides it; None: it can turn."""
+        """The operation after whose start there is no way back, as `engine.turn.past_return`
+        decides it; None: it can turn.
+        """
         for op in self.operations:
             settled = op.state in (OpState.RUNNING, OpState.COMPLETED) or op.unknown_outcomes > 0
             if op.kind == Kind.CONFIRM or (op.irrevocable and op.kind == Kind.ACTION and settled):

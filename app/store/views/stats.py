@@ -1,7 +1,9 @@
-"""How things stand now, in numbers for programs: what is open, what waits in each lane, whom it waits for.
+"""How things stand now, in numbers for programs: what is open, what waits in each lane, whom it
+waits for.
 
-Each statement is served by an index that finished rows have left, and looks at COUNTED_ROWS at most: it costs the same
-over ten million finished jobs as over none. A number that reaches that limit says "as many, or more".
+Each statement is served by an index that finished rows have left, and looks at COUNTED_ROWS at
+most: it costs the same over ten million finished jobs as over none. A number that reaches that
+limit says "as many, or more".
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ o, j, d, w = operations.c, jobs.c, dead_letters.c, workers.c
 
 @dataclass(frozen=True)
 class Lane:
-    """One queue of a lane (`east`, or `east.undo`). `oldest_s`: how long its oldest operation has been ready, seconds.
+    """One queue of a lane (`east`, or `east.undo`).
+
+    `oldest_s`: how long its oldest operation has been ready, seconds.
 
     `unattended`: how many of them have been ready past their time, and wait on.
     """
@@ -97,7 +101,10 @@ def open_versions(connection: Connection) -> list[Version]:
 
 @dataclass(frozen=True)
 class Unread:
-    """Operations of one step that wait for code that can read what is stored. `said`: what could not be read, of one of them."""
+    """Operations of one step that wait for code that can read what is stored.
+
+    `said`: what could not be read, of one of them.
+    """
 
     saga: str
     step: str
@@ -156,7 +163,10 @@ def open_states(connection: Connection) -> dict[tuple[str, str], int]:
 
 @dataclass(frozen=True)
 class Asked:
-    """Jobs of a saga for which a person is asked. `unowned`: nobody has taken them on; `oldest_s`: since the first asked, seconds."""
+    """Jobs of a saga for which a person is asked.
+
+    `unowned`: nobody has taken them on; `oldest_s`: since the first asked, seconds.
+    """
 
     saga: str
     count: int
@@ -197,7 +207,10 @@ def _asked_jobs() -> Select[Any]:
 
 
 def lanes(connection: Connection) -> list[Lane]:
-    """What is ready and waits for a worker, by queue. Of more than COUNTED_ROWS the oldest are looked at."""
+    """What is ready and waits for a worker, by queue.
+
+    Of more than COUNTED_ROWS the oldest are looked at.
+    """
     found: dict[str, Lane] = {}
     for waits_on in (
         True,
@@ -276,7 +289,9 @@ LEFT_ROWS = 20
 
 
 def left_behind(connection: Connection, long_s: float) -> dict[str, list[str]]:
-    """What lapsed or fell due more than `long_s` seconds ago and still is as it was: in words -> ids of jobs, the oldest first."""
+    """What lapsed or fell due more than `long_s` seconds ago and still is as it was: in words ->
+    ids of jobs, the oldest first.
+    """
     j = jobs.c
     asked = {
         "whose worker stopped answering": select(o.job_id)
@@ -305,7 +320,9 @@ def relay_lease(connection: Connection) -> Lease | None:
 
 
 def live_workers(connection: Connection) -> list[Any]:
-    """(host, pid, concurrency, lanes, digests, consuming, children) of every worker that was seen lately."""
+    """(host, pid, concurrency, lanes, digests, consuming, children) of every worker that was seen
+    lately.
+    """
     columns = (w.host, w.pid, w.concurrency, w.lanes, w.digests, w.consuming, w.children)
     query = select(*columns).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
     return list(connection.execute(query.order_by(w.seen_at)))
@@ -339,7 +356,9 @@ def graphs_of(connection: Connection, digests: Iterable[str]) -> dict[str, Any]:
 
 
 def quarantined_since(connection: Connection, seconds: float) -> tuple[int, str | None]:
-    """How many of the newest NEWEST_QUARANTINED messages were put there in the last seconds, and the reason of the last."""
+    """How many of the newest NEWEST_QUARANTINED messages were put there in the last seconds, and
+    the reason of the last.
+    """
     q = quarantine.c
     newest = select(q.id, q.at, q.reason).order_by(q.id.desc()).limit(NEWEST_QUARANTINED).subquery()
     rows = connection.execute(

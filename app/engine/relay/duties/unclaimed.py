@@ -1,4 +1,5 @@
-"""Operations that lie ready and no worker takes: recorded, or given up where `queue_timeout=` says so.
+"""Operations that lie ready and no worker takes: recorded, or given up where `queue_timeout=` says
+so.
 
 That no worker takes them is our fault, not the business's: workers may have been away for an hour,
 or the machine asleep. So an operation whose saga says nothing waits on. Its row then has no clock
