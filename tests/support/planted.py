@@ -24,7 +24,7 @@ from surefoot.app.engine.jobs import (
     operations as attempts,
 )
 from surefoot.app.engine.jobs.attempt import LEASE_LOST, Failure
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.operators import resubmit
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.engine.reconcile.effects import Asking
@@ -175,7 +175,7 @@ def a_timer_never_wakes() -> Iterator[None]:
 def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterator[None]:
     def at_once(db: Any, settings: Any, operation_id: str, job_id: str, token: str) -> Any:
         def work(tx: Any) -> Any:
-            move = Move(tx, job_id)
+            move = JobTransaction(tx, job_id)
             row = operation_reads.operation(tx, operation_id)
             if row is None or row.state != OpState.RUNNING:
                 return LEASE_LOST
@@ -330,7 +330,7 @@ def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
 
 @planted
 def an_action_that_stopped_after_the_turn_does_not_free_its_undo() -> Iterator[None]:
-    with instead(attempts, "settle", lambda move, operation: None):
+    with instead(attempts, "resolve_abandoned_action", lambda move, operation: None):
         yield
 
 
@@ -355,14 +355,14 @@ def an_idempotency_key_is_looked_up_but_not_taken() -> Iterator[None]:
 
 @planted
 def a_completion_after_the_turn_goes_forward() -> Iterator[None]:
-    real = Move.__init__
+    real = JobTransaction.__init__
 
-    def forward(self: Move, tx: Any, job_id: str, *args: Any, **more: Any) -> None:
+    def forward(self: JobTransaction, tx: Any, job_id: str, *args: Any, **more: Any) -> None:
         real(self, tx, job_id, *args, **more)
         if more.get("noting"):
             self.direction = Dir.FORWARD
 
-    with instead(Move, "__init__", forward):
+    with instead(JobTransaction, "__init__", forward):
         yield
 
 
@@ -432,7 +432,7 @@ def a_step_that_was_waived_is_confirmed() -> Iterator[None]:
 def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]:
     asks = attempts.require_attention
 
-    def overwriting(move: Move, row: Any, *, why: str, error: dict[str, Any]) -> None:
+    def overwriting(move: JobTransaction, row: Any, *, why: str, error: dict[str, Any]) -> None:
         move.change(reason=str(error.get("message", "")))
         asks(move, row, why=why, error=error)
 

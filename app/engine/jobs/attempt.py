@@ -69,7 +69,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class TransitionResult:
-    """How a move of an attempt went.
+    """How a transaction of an attempt went.
 
     `applied` False: the lease was lost, nothing was written but a line of history.
     """

@@ -16,7 +16,7 @@ from surefoot.app.engine.jobs.attempt import Attempt, Completion, TransitionResu
 from surefoot.app.engine.jobs.claiming import attempt_of
 from surefoot.app.engine.jobs.late_results import Superseded, run_transition
 from surefoot.app.engine.jobs.release import on_operation_finished
-from surefoot.app.engine.jobs.transaction import Move, forward_layout, message_of
+from surefoot.app.engine.jobs.transaction import JobTransaction, forward_layout, message_of
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import to_plan
 from surefoot.app.rules.states import DONE, Dir, JobState, Kind, OpState
@@ -42,25 +42,27 @@ def complete(
     """
 
     def work(tx: Connection) -> TransitionResult:
-        move = Move(tx, attempt.job_id, carried, noting=True)
+        job_tx = JobTransaction(tx, attempt.job_id, carried, noting=True)
         row = attempt_writes.finish_running_operation(
             tx, attempt.operation_id, attempt.token, result
         )
         if row is None:
             raise Superseded(attempt)
-        move.attempt = row.id, attempt.took_s
+        job_tx.attempt = row.id, attempt.took_s
         # who carried on what another left
         resumed: dict[str, Any] = (
             {"worker": attempt.worker_id, "pid": attempt.pid} if attempt.number > 1 else {}
         )
-        move.record(HistoryEvent.COMPLETED, row, **resumed)
-        on_operation_finished(move, row)
-        following = _run_on(move, then) if then is not None else None
-        plan = move.close()
+        job_tx.record(HistoryEvent.COMPLETED, row, **resumed)
+        on_operation_finished(job_tx, row)
+        following = _run_on(job_tx, then) if then is not None else None
+        plan = job_tx.close()
         turned = (
-            row.kind == Kind.ACTION and move.direction == Dir.BACK
+            row.kind == Kind.ACTION and job_tx.direction == Dir.BACK
         )  # its chain leads forward: it ends here
-        return TransitionResult(True, row.state, plan, frozenset(move.released), turned, following)
+        return TransitionResult(
+            True, row.state, plan, frozenset(job_tx.released), turned, following
+        )
 
     return run_transition(db, attempt, work, ours=DONE, name="operations.complete")
 
@@ -143,12 +145,12 @@ def _complete_forward(
     )
 
 
-def _run_on(move: Move, then: ClaimRequest) -> Attempt | None:
-    if then.operation_id in move.released:
-        row = attempt_writes.claim_operation(move.tx, then)
+def _run_on(job_tx: JobTransaction, then: ClaimRequest) -> Attempt | None:
+    if then.operation_id in job_tx.released:
+        row = attempt_writes.claim_operation(job_tx.tx, then)
     else:
-        row = attempt_writes.claim_first_attempt(move.tx, then) if then.apart else None
+        row = attempt_writes.claim_first_attempt(job_tx.tx, then) if then.apart else None
     if row is None:
         return None  # normal: not its turn yet, or somebody else was faster
-    move.taken(row.id)
+    job_tx.taken(row.id)
     return attempt_of(row, then)

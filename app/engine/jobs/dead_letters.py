@@ -9,7 +9,7 @@ import structlog
 
 from surefoot.app import metrics
 from surefoot.app.clock import now
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason, rule_of
@@ -26,7 +26,7 @@ NO_OWNER = {"owner": None, "owned_at": None}
 
 
 def require_attention(
-    move: Move, row: BriefOperationRow, *, why: FailureReason, error: dict[str, Any]
+    job_tx: JobTransaction, row: BriefOperationRow, *, why: FailureReason, error: dict[str, Any]
 ) -> None:
     """The job stands in `attention`, since now if it did not already, with a letter about this
     operation.
@@ -34,16 +34,16 @@ def require_attention(
     Each asking is one WARNING, written when it is committed. An owner who had the operation retried
     keeps the job when the retry fails; for any other question somebody has to take the job on anew.
     """
-    open_letter(move, row, why=why, error=error, blocking=True)
+    open_letter(job_tx, row, why=why, error=error, blocking=True)
     first: dict[str, Any] = {}
-    if move.state != JobState.ATTENTION:
-        retried = dead_letters.was_retried(move.tx, row.job_id, row.id)
+    if job_tx.state != JobState.ATTENTION:
+        retried = dead_letters.was_retried(job_tx.tx, row.job_id, row.id)
         first = {"attention_since": now()} | ({} if retried else NO_OWNER)
-    move.change(
+    job_tx.change(
         state=JobState.ATTENTION, trouble=error, **first
     )  # `error` is why the job turned, and stays that
-    move.record(HistoryEvent.ATTENTION, row, why=why)
-    named = names_in_log(move.graph.saga, row.job_id)
+    job_tx.record(HistoryEvent.ATTENTION, row, why=why)
+    named = names_in_log(job_tx.graph.saga, row.job_id)
     about = {
         "step": row.step,
         "kind": row.kind,
@@ -67,7 +67,7 @@ def asks_whether_it_happened(graph: Graph, letter: QuestionRow) -> bool:
 
 
 def open_letter(
-    move: Move,
+    job_tx: JobTransaction,
     row: BriefOperationRow,
     *,
     why: FailureReason,
@@ -81,12 +81,12 @@ def open_letter(
     One that only says how late the job is gives way to one that asks what is to become of the
     operation.
     """
-    present = dead_letters.open_letter_of(move.tx, row.id)
+    present = dead_letters.open_letter_of(job_tx.tx, row.id)
     if present is not None and (not rule_of(present.why).lateness or why.rule.lateness):
         return
     if present is not None:
         dead_letters.close(
-            move.tx,
+            job_tx.tx,
             present.id,
             resolution=Resolution.OVERTAKEN,
             actor=ENGINE,
@@ -94,9 +94,9 @@ def open_letter(
         )
     columns = {
         "job_id": row.job_id,
-        "tenant_id": move.job.tenant_id,
+        "tenant_id": job_tx.job.tenant_id,
         "operation_id": row.id,
-        "saga": move.graph.saga,
+        "saga": job_tx.graph.saga,
         "step": row.step,
         "item": row.item,
         "kind": row.kind,
@@ -106,30 +106,30 @@ def open_letter(
         "blocking": blocking,
         "needs_person": blocking,
     }
-    dead_letters.open_one(move.tx, columns)
+    dead_letters.open_one(job_tx.tx, columns)
 
 
-def nobody_is_asked(move: Move, *, retried: bool = False) -> None:
+def nobody_is_asked(job_tx: JobTransaction, *, retried: bool = False) -> None:
     """The job moves by itself again: it is shown as what it is.
 
     Its owner is kept for the case that a retry fails.
     """
-    state = JobState.RUNNING if move.direction == Dir.FORWARD else JobState.COMPENSATING
-    move.change(state=state, attention_since=None, **({} if retried else NO_OWNER))
+    state = JobState.RUNNING if job_tx.direction == Dir.FORWARD else JobState.COMPENSATING
+    job_tx.change(state=state, attention_since=None, **({} if retried else NO_OWNER))
 
 
-def no_longer_late(move: Move) -> None:
+def no_longer_late(job_tx: JobTransaction) -> None:
     """Letters that only say how late the job is close by themselves: everything is done after all,
     or the job turns.
     """
-    if move.state != JobState.ATTENTION:
+    if job_tx.state != JobState.ATTENTION:
         return
-    for letter in dead_letters.blocking_letters(move.tx, move.job.id):
+    for letter in dead_letters.blocking_letters(job_tx.tx, job_tx.job.id):
         if rule_of(letter.why).lateness:
             why = "what it was about is over"
             dead_letters.close(
-                move.tx, letter.id, resolution=Resolution.OVERTAKEN, actor=ENGINE, why=why
+                job_tx.tx, letter.id, resolution=Resolution.OVERTAKEN, actor=ENGINE, why=why
             )
-            move.record(HistoryEvent.LETTER_OVERTAKEN, why=letter.why)
-    if not dead_letters.blocking_letters(move.tx, move.job.id):
-        nobody_is_asked(move)
+            job_tx.record(HistoryEvent.LETTER_OVERTAKEN, why=letter.why)
+    if not dead_letters.blocking_letters(job_tx.tx, job_tx.job.id):
+        nobody_is_asked(job_tx)

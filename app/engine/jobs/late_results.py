@@ -12,7 +12,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, TransitionResult
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.store import operation_reads
@@ -31,7 +31,7 @@ def run_transition(
     ours: tuple[OpState, ...],
     name: str,
 ) -> TransitionResult:
-    """Run a move of an attempt.
+    """Run a transaction of an attempt.
 
     If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late.
     """
@@ -42,14 +42,14 @@ def run_transition(
 
 
 def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> TransitionResult:
-    move = Move(tx, attempt.job_id)
+    job_tx = JobTransaction(tx, attempt.job_id)
     row = operation_reads.operation(tx, attempt.operation_id)
     if row is not None and row.token == attempt.token and row.state in ours:
         return TransitionResult(
             True, row.state
         )  # the COMMIT whose answer was lost had landed; the sweep rings what it released
     if row is not None:
-        move.record(
+        job_tx.record(
             HistoryEvent.LATE_RESULT_REFUSED,
             None,
             step=row.step,
@@ -58,5 +58,5 @@ def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Transi
             fence=attempt.fence,
             now_fence=row.fence,
         )
-        move.close()
+        job_tx.close()
     return LEASE_LOST

@@ -15,12 +15,12 @@ from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import retries, unreadable
 from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, Failure, TransitionResult
-from surefoot.app.engine.jobs.compensation import Ground, turn
+from surefoot.app.engine.jobs.compensation import Ground, start_compensation
 from surefoot.app.engine.jobs.dead_letters import open_letter, require_attention
 from surefoot.app.engine.jobs.late_results import Superseded, run_transition
-from surefoot.app.engine.jobs.release import finish, settle
+from surefoot.app.engine.jobs.release import finish, resolve_abandoned_action
 from surefoot.app.engine.jobs.retries import SERVED
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Cause, Dir, Kind, OpState
@@ -40,14 +40,14 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
     """
 
     def work(tx: Connection) -> TransitionResult:
-        move = Move(tx, attempt.job_id)
+        job_tx = JobTransaction(tx, attempt.job_id)
         row = operation_reads.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise Superseded(attempt)
-        move.attempt = row.id, attempt.took_s
+        job_tx.attempt = row.id, attempt.took_s
         if row.stop_requested:
             return _abandon(
-                move,
+                job_tx,
                 row,
                 Failure(
                     FailureReason.TRANSIENT,
@@ -61,11 +61,11 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
             "max_attempts": row.max_attempts + 1,
         } | SERVED
         waits["error"] = None  # that of an attempt before: this one has not failed
-        if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
+        if row.kind == Kind.ACTION and job_tx.graph.by_name[row.step].at_most_once:
             waits["unknown_outcomes"] = row.unknown_outcomes - 1
         attempt_writes.end_running_operation(tx, row.id, attempt.token, waits)
-        move.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
-        return TransitionResult(True, OpState.WAITING, move.close())
+        job_tx.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
+        return TransitionResult(True, OpState.WAITING, job_tx.close())
 
     return run_transition(
         db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED), name="operations.park"
@@ -78,12 +78,12 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
     """
 
     def work(tx: Connection) -> TransitionResult:
-        move = Move(tx, attempt.job_id)
+        job_tx = JobTransaction(tx, attempt.job_id)
         row = operation_reads.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise Superseded(attempt)
-        move.attempt = row.id, attempt.took_s
-        return _fail_running(move, settings, row, failure)
+        job_tx.attempt = row.id, attempt.took_s
+        return _fail_running(job_tx, settings, row, failure)
 
     ours = (OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED)
     return run_transition(db, attempt, work, ours=ours, name="operations.fail")
@@ -98,7 +98,7 @@ def expire(
     """
 
     def work(tx: Connection) -> TransitionResult:
-        move = Move(tx, job_id)
+        job_tx = JobTransaction(tx, job_id)
         row = operation_reads.operation(tx, operation_id)
         failure = Failure(
             FailureReason.LOST,
@@ -109,7 +109,7 @@ def expire(
         )
         if row is None or row.token != token or row.state != OpState.RUNNING:
             return LEASE_LOST
-        return _fail_running(move, settings, row, failure, expired_only=True)
+        return _fail_running(job_tx, settings, row, failure, expired_only=True)
 
     return transaction(db, work, name="operations.expire")
 
@@ -120,7 +120,7 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
     """
 
     def work(tx: Connection) -> TransitionResult:
-        move = Move(tx, job_id)
+        job_tx = JobTransaction(tx, job_id)
         row = operation_writes.fail_unclaimed(tx, operation_id)
         if row is None:
             return LEASE_LOST
@@ -128,7 +128,7 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
             "type": "QueueTimeout",
             "message": f"no worker of lane {row.lane} took it for {row.queue_s:g} s",
         }
-        return _failed(move, settings, row, Failure(FailureReason.QUEUE_TIMEOUT, error))
+        return _failed(job_tx, settings, row, Failure(FailureReason.QUEUE_TIMEOUT, error))
 
     return transaction(db, work, name="operations.nobody_came")
 
@@ -139,13 +139,13 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Transit
     """
 
     def work(tx: Connection) -> TransitionResult:
-        move = Move(tx, job_id)
+        job_tx = JobTransaction(tx, job_id)
         row = operation_reads.operation(tx, operation_id)
         if row is None or row.token != token or row.state != OpState.RUNNING:
             return LEASE_LOST
         if row.stop_requested:
             return _abandon(
-                move,
+                job_tx,
                 row,
                 Failure(
                     FailureReason.LOST, {"type": "Shutdown", "message": "its worker was shut down"}
@@ -159,16 +159,16 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Transit
             | _revoked(row, FailureReason.LOST)
             | {"max_attempts": row.max_attempts + 1},
         )
-        move.record(HistoryEvent.ATTEMPT_RELEASED, row)
-        move.ready([ended] if ended is not None else [])
-        return TransitionResult(True, OpState.QUEUED, move.close())
+        job_tx.record(HistoryEvent.ATTEMPT_RELEASED, row)
+        job_tx.ready([ended] if ended is not None else [])
+        return TransitionResult(True, OpState.QUEUED, job_tx.close())
 
     return transaction(db, work, name="operations.hand_back")
 
 
-# --- inside a move --------------------------------------------------------------------------------
+# --- inside a job's transaction --------------------------------------------------------------------------------
 def _fail_running(
-    move: Move,
+    job_tx: JobTransaction,
     settings: Settings,
     row: OperationRow,
     failure: Failure,
@@ -185,20 +185,22 @@ def _fail_running(
         | _known(failure)
         | _revoked(row, failure.how)
     )
-    if move.direction == Dir.BACK and row.kind == Kind.ACTION:
+    if job_tx.direction == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(
-            move, row, failure, unknown_outcomes=unknown_outcomes, expired_only=expired_only
+            job_tx, row, failure, unknown_outcomes=unknown_outcomes, expired_only=expired_only
         )
-    if failure.how == FailureReason.UNREADABLE and not unreadable.given_up(move, row):
-        parked = unreadable.park(move, row, failure.error, began=not failure.nothing_happened)
+    if failure.how == FailureReason.UNREADABLE and not unreadable.given_up(job_tx, row):
+        parked = unreadable.park(job_tx, row, failure.error, began=not failure.nothing_happened)
         return (
-            TransitionResult(True, OpState.WAITING, move.close())
+            TransitionResult(True, OpState.WAITING, job_tx.close())
             if parked is not None
             else LEASE_LOST
         )
     gone = failure.how.rule.attempt_gone
     noted = (
-        retries.goes_on(move, row, failure.kind) if failure.how == FailureReason.TRANSIENT else None
+        retries.goes_on(job_tx, row, failure.kind)
+        if failure.how == FailureReason.TRANSIENT
+        else None
     )
     again = noted is not None or (gone and row.attempts < row.max_attempts)
     if again and gone:
@@ -206,7 +208,7 @@ def _fail_running(
     elif again:
         delay = failure.delay_s
         if delay is None:
-            delay = retries.pause_s(move, row)
+            delay = retries.pause_s(job_tx, row)
         values = (
             common
             | (noted or {})
@@ -215,24 +217,26 @@ def _fail_running(
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
     ended = attempt_writes.end_running_operation(
-        move.tx, row.id, row.token, values, expired_only=expired_only
+        job_tx.tx, row.id, row.token, values, expired_only=expired_only
     )
     if ended is None:
         return LEASE_LOST
     if not again:
-        return _failed(move, settings, ended, failure)
+        return _failed(job_tx, settings, ended, failure)
     left: dict[str, Any] = {"worker": row.worker_id, "pid": row.pid} if gone else {}
-    move.record(failure.how.rule.again, row, error=failure.error, again=True, **left)
+    job_tx.record(failure.how.rule.again, row, error=failure.error, again=True, **left)
     cancelled = Ground(Cause.CANCEL, "cancelled on request")
-    if move.job.cancel_requested and turn(move, cancelled, undo_s=settings.undo_seconds):
+    if job_tx.job.cancel_requested and start_compensation(
+        job_tx, cancelled, undo_s=settings.undo_seconds
+    ):
         return TransitionResult(
-            True, OpState.ABANDONED, move.close(), frozenset(move.released), True
+            True, OpState.ABANDONED, job_tx.close(), frozenset(job_tx.released), True
         )
     if gone:
-        move.ready([ended])
+        job_tx.ready([ended])
     if failure.message_returns:
-        move.carried |= {row.id}
-    return TransitionResult(True, ended.state, move.close())
+        job_tx.carried |= {row.id}
+    return TransitionResult(True, ended.state, job_tx.close())
 
 
 def _requeued(row: OperationRow) -> dict[str, Any]:
@@ -258,7 +262,7 @@ def _known(failure: Failure) -> dict[str, Any]:
 
 
 def _abandon(
-    move: Move,
+    job_tx: JobTransaction,
     row: OperationRow,
     failure: Failure,
     *,
@@ -274,37 +278,39 @@ def _abandon(
     }
     values |= _known(failure) | _revoked(row, failure.how)
     ended = attempt_writes.end_running_operation(
-        move.tx, row.id, row.token, values, expired_only=expired_only
+        job_tx.tx, row.id, row.token, values, expired_only=expired_only
     )
     if ended is None:
         return LEASE_LOST
-    move.record(HistoryEvent.ACTION_ABANDONED, row, error=failure.error)
-    settle(move, ended)
-    finish(move)
-    return TransitionResult(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
+    job_tx.record(HistoryEvent.ACTION_ABANDONED, row, error=failure.error)
+    resolve_abandoned_action(job_tx, ended)
+    finish(job_tx)
+    return TransitionResult(
+        True, OpState.ABANDONED, job_tx.close(), frozenset(job_tx.released), True
+    )
 
 
 def _failed(
-    move: Move, settings: Settings, row: OperationRow, failure: Failure
+    job_tx: JobTransaction, settings: Settings, row: OperationRow, failure: Failure
 ) -> TransitionResult:
     """The operation is out of attempts, or must not be tried again: the job turns, or a person is
     asked.
     """
-    node = move.graph.by_name[row.step]
+    node = job_tx.graph.by_name[row.step]
     why = _why(failure, node, row)
-    move.record(HistoryEvent.FAILED, row, error=failure.error, why=why)
+    job_tx.record(HistoryEvent.FAILED, row, error=failure.error, why=why)
     error = failure.error | {"step": row.step, "kind": row.kind}
     if not _asks_a_person(node, row):
         reason = str(failure.error.get("message", ""))
         ground = Ground(Cause.FAILED, reason, error)
-        if turn(move, ground, undo_s=settings.undo_seconds):
+        if start_compensation(job_tx, ground, undo_s=settings.undo_seconds):
             if not failure.how.rule.answers_itself:
-                open_letter(move, row, why=why, error=error, blocking=False)
+                open_letter(job_tx, row, why=why, error=error, blocking=False)
             return TransitionResult(
-                True, OpState.FAILED, move.close(), frozenset(move.released), True
+                True, OpState.FAILED, job_tx.close(), frozenset(job_tx.released), True
             )
-    require_attention(move, row, why=why, error=error)
-    return TransitionResult(True, OpState.FAILED, move.close())
+    require_attention(job_tx, row, why=why, error=error)
+    return TransitionResult(True, OpState.FAILED, job_tx.close())
 
 
 def _asks_a_person(node: Node, row: OperationRow) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import func
 
 from surefoot.app.clock import now
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.saga.policies import backoff
 from surefoot.app.store import operation_reads
 from surefoot.app.store.host import host_of
@@ -41,11 +41,13 @@ SERVED: dict[str, Any] = {
 }  # the service has answered, or a person says: try anew
 
 
-def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | None:
+def goes_on(job_tx: JobTransaction, row: OperationRow, kind: Kindred) -> dict[str, Any] | None:
     """What to write of the count and the time, where it is tried again; None where it is given up."""
-    limits = move.graph.by_name[row.step].limits_of(row.kind)
+    limits = job_tx.graph.by_name[row.step].limits_of(row.kind)
     failures = row.failures + 1
-    in_time = operation_reads.failing_s(move.tx, row.id) < move.graph.patience_s(row.step, row.kind)
+    in_time = operation_reads.failing_s(job_tx.tx, row.id) < job_tx.graph.patience_s(
+        row.step, row.kind
+    )
     left = row.attempts < row.max_attempts
     noted = {
         "failing_since": func.coalesce(operations.c.failing_since, now()),
@@ -60,11 +62,13 @@ def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | No
     return None
 
 
-def pause_s(move: Move, row: OperationRow) -> float:
+def pause_s(job_tx: JobTransaction, row: OperationRow) -> float:
     """How long until the next attempt: full jitter, bounded by the cap.
 
     (A circuit breaker of a lane would lengthen it here.)
     """
     return backoff(
-        move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, host_of(move.tx).random
+        job_tx.graph.by_name[row.step].limits_of(row.kind),
+        row.failures + 1,
+        host_of(job_tx.tx).random,
     )

@@ -1,13 +1,12 @@
 """One change of one job, under its lock: what it writes, and which messages it lets leave.
 
-A move locks the job's row when it begins, so two moves of one job are one after the other, and
-everything read afterwards, in new statements, is the world as it is. Job columns and history are
+It locks the job's row when it begins, so two of one job are one after the other, and everything read afterwards, in new statements, is the world as it is. Job columns and history are
 written once, when it closes.
 
-    with job_transaction(tx, job_id, by=actor) as move:
-        move.change(owner=None)
-        move.record(HistoryEvent.RELEASED, actor=actor)
-    publish(move.plan)  # after the commit
+    with job_transaction(tx, job_id, by=actor) as job_tx:
+        job_tx.change(owner=None)
+        job_tx.record(HistoryEvent.RELEASED, actor=actor)
+    publish(job_tx.plan)  # after the commit
 
 The database's transaction is around it (`transaction(db, work)`), since that may have to be
 repeated whole, which the body of a `with` cannot be.
@@ -39,10 +38,10 @@ from surefoot.app.store.undone import undone_steps
 _LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
 
 
-class Move:
+class JobTransaction:
     """Opened with the job's lock; `close` writes the job, the history, and returns the plan.
 
-    `carried`: operations whose message the delivery behind this move sends next by itself, should
+    `carried`: operations whose message the delivery behind this transaction sends next by itself, should
     they become ready.
     `by`: the actor; a job of a tenant other than that of their key is not found.
     `noting`: it is sure to record something; then the lock and the number of the first line are one
@@ -65,7 +64,7 @@ class Move:
         self.job = noted or job_reads.lock_job(tx, job_id, by)
         self._numbered = int(noted is not None)  # lines that the job's `seq` counts already
         self.attempt: tuple[str, float] | None = (
-            None  # the operation whose attempt ends in this move, and how long that took
+            None  # the operation whose attempt ends in this one, and how long that took
         )
         self.waits = False  # whether something of the job is known to be still to come
         self.graph: Graph = definitions.graph_of(tx, self.job.digest)
@@ -131,13 +130,13 @@ class Move:
         )
 
     def ready(self, operations: Iterable[BriefOperationRow]) -> None:
-        """These operations have become ready (queued, nothing missing) in this move."""
+        """These operations have become ready (queued, nothing pending) in this transaction."""
         for row in operations:
             self._ready[row.id] = row
             self.released.add(row.id)
 
     def taken(self, operation_id: str) -> None:
-        """This one was claimed in the same move: no message of it leaves."""
+        """This one was claimed in the same transaction: no message of it leaves."""
         self._ready.pop(operation_id, None)
 
     def message(self, step: str, kind: str, item: str = "") -> Message:
@@ -212,14 +211,16 @@ class Move:
 
 
 @contextmanager
-def job_transaction(tx: Connection, job_id: str, *, by: str | None = None) -> Iterator[Move]:
+def job_transaction(
+    tx: Connection, job_id: str, *, by: str | None = None
+) -> Iterator[JobTransaction]:
     """Change a job in this transaction: closed at the end, not at all when the body raises.
 
-    `by`: as `Move`. Raises: NotFound.
+    `by`: as `JobTransaction`. Raises: NotFound.
     """
-    move = Move(tx, job_id, by=by)
-    yield move
-    move.close()
+    job_tx = JobTransaction(tx, job_id, by=by)
+    yield job_tx
+    job_tx.close()
 
 
 def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import case, null
 
 from surefoot.app.clock import after, now
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.rules.waits import WaitReason
@@ -25,17 +25,17 @@ from surefoot.app.store.tables import operations
 AGAIN_S = 10.0  # how soon it is offered again
 
 
-def given_up(move: Move, row: OperationRow) -> bool:
+def given_up(job_tx: JobTransaction, row: OperationRow) -> bool:
     """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and
     that is over.
     """
-    return move.graph.by_name[row.step].limits_of(
+    return job_tx.graph.by_name[row.step].limits_of(
         row.kind
-    ).gives_up and operation_reads.past_queue_by(move.tx, row.id)
+    ).gives_up and operation_reads.past_queue_by(job_tx.tx, row.id)
 
 
 def park(
-    move: Move, row: OperationRow, error: dict[str, Any], *, began: bool
+    job_tx: JobTransaction, row: OperationRow, error: dict[str, Any], *, began: bool
 ) -> OperationRow | None:
     """running -> waiting, the attempt given back.
 
@@ -55,7 +55,7 @@ def park(
     }
     if not began:
         values["unknown_outcomes"] = max(0, row.unknown_outcomes - int(row.effectful))
-    ended = attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
+    ended = attempt_writes.end_running_operation(job_tx.tx, row.id, row.token, values)
     if ended is not None and row.error != error:  # looking again is not worth a line
-        move.record(HistoryEvent.UNREADABLE, row, error=error)
+        job_tx.record(HistoryEvent.UNREADABLE, row, error=error)
     return ended

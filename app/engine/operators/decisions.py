@@ -13,11 +13,15 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.compensation import Ground, past_point_of_no_return, turn
+from surefoot.app.engine.jobs.compensation import (
+    Ground,
+    past_point_of_no_return,
+    start_compensation,
+)
 from surefoot.app.engine.jobs.dead_letters import no_longer_late, nobody_is_asked
 from surefoot.app.engine.jobs.release import finish, on_operation_finished
 from surefoot.app.engine.jobs.retries import SERVED
-from surefoot.app.engine.jobs.transaction import Move, job_transaction
+from surefoot.app.engine.jobs.transaction import JobTransaction, job_transaction
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.rules.decisions import LetterAction, Resolution
 from surefoot.app.rules.events import HistoryEvent
@@ -63,27 +67,27 @@ def cancel(
     """
 
     def work(tx: Connection) -> Decision:
-        move = Move(tx, job_id, by=actor)
-        if move.state in ENDED:
-            raise Conflict(f"the job has ended: {move.state}", state=move.state)
-        if move.direction == Dir.BACK:
-            if move.cause == Cause.CANCEL:
+        job_tx = JobTransaction(tx, job_id, by=actor)
+        if job_tx.state in ENDED:
+            raise Conflict(f"the job has ended: {job_tx.state}", state=job_tx.state)
+        if job_tx.direction == Dir.BACK:
+            if job_tx.cause == Cause.CANCEL:
                 return Decision(True, "It is being cancelled already.")
-            raise Conflict("the job is being undone already", state=move.state)
+            raise Conflict("the job is being undone already", state=job_tx.state)
         ground = Ground(Cause.CANCEL, "cancelled on request", actor=actor)
-        if turn(move, ground, undo_s=settings.undo_seconds):
-            acts.note(tx, actor, _cancelled(move, "it turned", why))
-            return Decision(True, "It is being cancelled; what was done is undone.", move.close())
-        blocker = past_point_of_no_return(move)
-        if not move.job.cancel_requested:  # asked again, there is nothing new to write
-            move.change(cancel_requested=True)
-            move.record(
+        if start_compensation(job_tx, ground, undo_s=settings.undo_seconds):
+            acts.note(tx, actor, _cancelled(job_tx, "it turned", why))
+            return Decision(True, "It is being cancelled; what was done is undone.", job_tx.close())
+        blocker = past_point_of_no_return(job_tx)
+        if not job_tx.job.cancel_requested:  # asked again, there is nothing new to write
+            job_tx.change(cancel_requested=True)
+            job_tx.record(
                 HistoryEvent.CANCEL_REQUESTED,
                 actor=actor,
                 too_late_because=blocker.step if blocker is not None else None,
             )
-            acts.note(tx, actor, _cancelled(move, "too late: the request is recorded", why))
-            move.close()
+            acts.note(tx, actor, _cancelled(job_tx, "too late: the request is recorded", why))
+            job_tx.close()
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
     return transaction(db, work, name="decisions.cancel")
@@ -101,17 +105,17 @@ def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     return _decide(db, letter_id, _Choice(LetterAction.REDRIVE, actor, why), _fresh_attempts)
 
 
-def retry_in(move: Move, letter: DeadLetterRow, actor: str, why: str) -> None:
-    """The same within a move of the letter's job. Raises: Conflict as above."""
-    _carry_out(move, letter, _Choice(LetterAction.REDRIVE, actor, why), _fresh_attempts)
+def retry_in(job_tx: JobTransaction, letter: DeadLetterRow, actor: str, why: str) -> None:
+    """The same within a transaction of the letter's job. Raises: Conflict as above."""
+    _carry_out(job_tx, letter, _Choice(LetterAction.REDRIVE, actor, why), _fresh_attempts)
 
 
 def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     """A person has done it by hand: the operation counts as completed."""
 
-    def change(move: Move, operation: OperationRow) -> None:
+    def change(job_tx: JobTransaction, operation: OperationRow) -> None:
         _settled(
-            move,
+            job_tx,
             operation,
             {
                 "state": OpState.COMPLETED,
@@ -130,9 +134,9 @@ def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     The effect stays on record as waived.
     """
 
-    def change(move: Move, operation: OperationRow) -> None:
+    def change(job_tx: JobTransaction, operation: OperationRow) -> None:
         _settled(
-            move,
+            job_tx,
             operation,
             {"state": OpState.SKIPPED, "resolution": Resolution.WAIVED, "finished_at": now()},
         )
@@ -147,17 +151,17 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
     return.
     """
 
-    def change(move: Move, operation: OperationRow) -> None:
+    def change(job_tx: JobTransaction, operation: OperationRow) -> None:
         if operation.kind != Kind.ACTION:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
         operation_writes.decide_failed_operation(
-            move.tx, operation.id, {"unknown_outcomes": 0, "resolution": Resolution.MARKED_ABSENT}
+            job_tx.tx, operation.id, {"unknown_outcomes": 0, "resolution": Resolution.MARKED_ABSENT}
         )
-        no_longer_late(move)
+        no_longer_late(job_tx)
         reason = f"{operation.step} was found not to have happened"
         ground = Ground(Cause.FAILED, reason, actor=actor)
-        if not turn(move, ground, undo_s=settings.undo_seconds):
+        if not start_compensation(job_tx, ground, undo_s=settings.undo_seconds):
             raise Conflict("the job can no longer be undone: a later step has happened")
 
     return _decide(db, letter_id, _Choice(LetterAction.MARK_ABSENT, actor, why), change)
@@ -183,15 +187,15 @@ def _too_late(blocker: OperationRow | None) -> str:
     return f"{step} is past the point of no return. If it fails, the job is cancelled then."
 
 
-def _cancelled(move: Move, came_of_it: str, why: str | None) -> Act:
-    job = move.job
+def _cancelled(job_tx: JobTransaction, came_of_it: str, why: str | None) -> Act:
+    job = job_tx.job
     details = {"came_of_it": came_of_it}
     return Act("cancel", "job", job.id, job.tenant_id, job.id, why, details)
 
 
 # --- how ------------------------------------------------------------------------------------------
-def _fresh_attempts(move: Move, operation: OperationRow) -> None:
-    limits = move.graph.by_name[operation.step].limits_of(operation.kind)
+def _fresh_attempts(job_tx: JobTransaction, operation: OperationRow) -> None:
+    limits = job_tx.graph.by_name[operation.step].limits_of(operation.kind)
     # what the last attempt said stays on the page until the next one has ended; whether it was for
     # good is answered
     said = {
@@ -204,15 +208,15 @@ def _fresh_attempts(move: Move, operation: OperationRow) -> None:
         "error": said,
     }
     values = statements.READY_NOW | fresh | SERVED
-    if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
+    if operation.kind == Kind.ACTION and job_tx.graph.by_name[operation.step].at_most_once:
         values["unknown_outcomes"] = (
             # "may it have happened?" is answered: it has not. One attempt may take effect, as
             # before
             0
         )
-    row = operation_writes.decide_failed_operation(move.tx, operation.id, values)
+    row = operation_writes.decide_failed_operation(job_tx.tx, operation.id, values)
     if row is not None:
-        move.ready([row])
+        job_tx.ready([row])
 
 
 def _only_given_up(operation: OperationRow) -> None:
@@ -222,15 +226,18 @@ def _only_given_up(operation: OperationRow) -> None:
         )
 
 
-def _settled(move: Move, operation: OperationRow, values: dict[str, Any]) -> None:
+def _settled(job_tx: JobTransaction, operation: OperationRow, values: dict[str, Any]) -> None:
     _only_given_up(operation)
-    row = operation_writes.decide_failed_operation(move.tx, operation.id, values)
+    row = operation_writes.decide_failed_operation(job_tx.tx, operation.id, values)
     if row is not None:
-        on_operation_finished(move, row)
+        on_operation_finished(job_tx, row)
 
 
 def _decide(
-    db: Engine, letter_id: str, choice: _Choice, change: Callable[[Move, OperationRow], None]
+    db: Engine,
+    letter_id: str,
+    choice: _Choice,
+    change: Callable[[JobTransaction, OperationRow], None],
 ) -> Decision:
     name = f"decisions.{choice.action}"
     with reading(db, name=name) as connection:
@@ -239,42 +246,42 @@ def _decide(
         raise NotFound("there is no such dead letter")
 
     def work(tx: Connection) -> Plan:
-        with job_transaction(tx, letter.job_id, by=choice.actor) as move:
-            _carry_out(move, letter, choice, change)
-        return move.plan
+        with job_transaction(tx, letter.job_id, by=choice.actor) as job_tx:
+            _carry_out(job_tx, letter, choice, change)
+        return job_tx.plan
 
     plan = transaction(db, work, name=name)
     return Decision(True, choice.action.rule.resolution.replace("_", " "), plan)
 
 
 def _carry_out(
-    move: Move,
+    job_tx: JobTransaction,
     letter: DeadLetterRow,
     choice: _Choice,
-    change: Callable[[Move, OperationRow], None],
+    change: Callable[[JobTransaction, OperationRow], None],
 ) -> None:
     rule, actor, why = choice.action.rule, choice.actor, choice.why
-    if move.state in ENDED:
+    if job_tx.state in ENDED:
         raise Conflict(
-            f"the job has ended: {move.state}; resubmit it as a new job", state=move.state
+            f"the job has ended: {job_tx.state}; resubmit it as a new job", state=job_tx.state
         )
     if not letter.blocking:
-        raise Conflict("this letter holds no job: the job ends by itself", state=move.state)
-    operation = operation_reads.operation(move.tx, letter.operation_id)
+        raise Conflict("this letter holds no job: the job ends by itself", state=job_tx.state)
+    operation = operation_reads.operation(job_tx.tx, letter.operation_id)
     if operation is None or not dead_letters.close(
-        move.tx, letter.id, resolution=rule.resolution, actor=actor, why=why
+        job_tx.tx, letter.id, resolution=rule.resolution, actor=actor, why=why
     ):
         raise Conflict("somebody else has decided this already")
-    move.record(rule.event, operation, actor=actor, why=why)
+    job_tx.record(rule.event, operation, actor=actor, why=why)
     said = {"step": letter.step, "kind": letter.kind, "item": letter.item or None}
     acts.note(
-        move.tx,
+        job_tx.tx,
         actor,
-        Act(rule.act, "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
+        Act(rule.act, "letter", letter.id, job_tx.job.tenant_id, job_tx.job.id, why, said),
     )
-    if move.state == JobState.ATTENTION and not dead_letters.blocking_letters(
-        move.tx, letter.job_id
+    if job_tx.state == JobState.ATTENTION and not dead_letters.blocking_letters(
+        job_tx.tx, letter.job_id
     ):
-        nobody_is_asked(move, retried=choice.action == LetterAction.REDRIVE)
-    change(move, operation)
-    finish(move)
+        nobody_is_asked(job_tx, retried=choice.action == LetterAction.REDRIVE)
+    change(job_tx, operation)
+    finish(job_tx)

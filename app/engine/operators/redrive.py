@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted, fingerprint_of_rerun, replayed
-from surefoot.app.engine.jobs.transaction import Move, job_transaction
+from surefoot.app.engine.jobs.transaction import JobTransaction, job_transaction
 from surefoot.app.engine.operators import decisions as decide
 from surefoot.app.engine.operators.decisions import Decision
 from surefoot.app.engine.operators.resubmit import Asked, asked_about, resubmit
@@ -86,7 +86,7 @@ def _fresh_attempts(entrance: Entrance, job: JobRow, asked: Asked) -> Decision |
         raise InvalidInput(said, faults=[{"pointer": "/reason", "detail": said}])
 
     def work(tx: Connection) -> Decision | Submitted:
-        move = Move(tx, job.id, by=asked.actor)
+        job_tx = JobTransaction(tx, job.id, by=asked.actor)
         given_up = dead_letters.blocking_letters(tx, job.id)
         mark = fingerprint_of_rerun(job.id)
         new = (
@@ -99,13 +99,13 @@ def _fresh_attempts(entrance: Entrance, job: JobRow, asked: Asked) -> Decision |
                 tx, job.tenant_id, asked.key, mark
             )  # of a request that came first with the same key
             if answered is None:
-                raise Conflict("somebody else has decided this already", state=move.state)
+                raise Conflict("somebody else has decided this already", state=job_tx.state)
             return answered
         for letter in given_up:
-            decide.retry_in(move, letter, asked.actor, asked.why)
+            decide.retry_in(job_tx, letter, asked.actor, asked.why)
         many = "s" if len(given_up) != 1 else ""
         said = f"{len(given_up)} operation{many} redriven with fresh attempts."
-        return Decision(True, said, move.close())
+        return Decision(True, said, job_tx.close())
 
     return transaction(entrance.db, work, name="redrive.redrive_job")
 
@@ -155,14 +155,14 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         )
 
     def work(tx: Connection) -> None:
-        with job_transaction(tx, letter.job_id, by=actor) as move:
+        with job_transaction(tx, letter.job_id, by=actor) as job_tx:
             if not dead_letters.close(
                 tx, letter_id, resolution=Resolution.DISCARDED, actor=actor, why=why
             ):
                 raise Conflict("the letter is closed already")
             row = operation_reads.operation(tx, letter.operation_id)
-            move.record(HistoryEvent.DISCARDED, row, actor=actor, why=why)
-            about = ("letter", letter_id, move.job.tenant_id, move.job.id)
+            job_tx.record(HistoryEvent.DISCARDED, row, actor=actor, why=why)
+            about = ("letter", letter_id, job_tx.job.tenant_id, job_tx.job.id)
             said = {"step": letter.step, "kind": letter.kind}
             acts.note(tx, actor, Act("discard", *about, why, said))
 

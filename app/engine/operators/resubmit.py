@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission, Submitted, fingerprint_of_rerun, replayed
-from surefoot.app.engine.jobs.transaction import Move, job_transaction
+from surefoot.app.engine.jobs.transaction import JobTransaction, job_transaction
 from surefoot.app.errors import Conflict
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import ENDED, JobState, LetterState
@@ -106,7 +106,7 @@ def resubmit(
     return entrance.submit(again, also=settle)
 
 
-def _may_resubmit(tx: Connection, old: Move, new_job_id: str, asked: Asked) -> None:
+def _may_resubmit(tx: Connection, old: JobTransaction, new_job_id: str, asked: Asked) -> None:
     """Raises: Conflict. The caller holds the old job's lock."""
     other = job_reads.standing_rerun(tx, old.job.id, besides=new_job_id)
     if other is not None:

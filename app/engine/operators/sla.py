@@ -14,10 +14,14 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.engine.isolation import Isolated
-from surefoot.app.engine.jobs.compensation import Ground, past_point_of_no_return, turn
+from surefoot.app.engine.jobs.compensation import (
+    Ground,
+    past_point_of_no_return,
+    start_compensation,
+)
 from surefoot.app.engine.jobs.dead_letters import asks_whether_it_happened, require_attention
 from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan, single_messages
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.events import HistoryEvent
@@ -100,68 +104,72 @@ def _act(
     tx: Connection, settings: Settings, job_id: str, actor: str
 ) -> tuple[dict[str, Any] | None, Plan]:
     try:
-        move = Move(tx, job_id)
+        job_tx = JobTransaction(tx, job_id)
     except NotFound:
         return None, ()
-    if move.state in ENDED or not reconciliations.next_period(tx, job_id, move.graph.sla_s):
+    if job_tx.state in ENDED or not reconciliations.next_period(tx, job_id, job_tx.graph.sla_s):
         return None, ()
-    state, rung = move.state, ()  # type: tuple[str, Plan]
-    match move.graph.on_sla:
+    state, rung = job_tx.state, ()  # type: tuple[str, Plan]
+    match job_tx.graph.on_sla:
         case "redrive":
-            action, rung = _redrive(move, actor)
+            action, rung = _redrive(job_tx, actor)
         case "compensate":
-            action = _compensate(move, settings, actor)
+            action = _compensate(job_tx, settings, actor)
         case _:
             action = FindingAction.REPORTED
-    finding = _finding(job_id, move.graph, action, state)
-    move.record(HistoryEvent.SLA_MISSED, actor=actor, action=action, sla_seconds=move.graph.sla_s)
-    row = finding | {"tenant_id": move.job.tenant_id, "actor": actor}
+    finding = _finding(job_id, job_tx.graph, action, state)
+    job_tx.record(
+        HistoryEvent.SLA_MISSED, actor=actor, action=action, sla_seconds=job_tx.graph.sla_s
+    )
+    row = finding | {"tenant_id": job_tx.job.tenant_id, "actor": actor}
     if not reconciliations.renew(tx, row):
         reconciliations.note(tx, row)
-    return finding, move.close() + rung
+    return finding, job_tx.close() + rung
 
 
-def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
+def _redrive(job_tx: JobTransaction, actor: str) -> tuple[FindingAction, Plan]:
     """Fresh attempts for what stands, unless only a person can answer; what waits may go on now,
     and is rung once more.
     """
     letters = [
         one
-        for one in dead_letters.blocking_letters(move.tx, move.job.id)
-        if not asks_whether_it_happened(move.graph, one)
+        for one in dead_letters.blocking_letters(job_tx.tx, job_tx.job.id)
+        if not asks_whether_it_happened(job_tx.graph, one)
     ]
-    waiting = reconciliations.ready_of(move.tx, move.job.id)
-    reconciliations.put_forward(move.tx, move.job.id)
+    waiting = reconciliations.ready_of(job_tx.tx, job_tx.job.id)
+    reconciliations.put_forward(job_tx.tx, job_tx.job.id)
     for letter in letters:
-        decisions.retry_in(move, letter, actor, "it takes longer than its saga allows")
+        decisions.retry_in(job_tx, letter, actor, "it takes longer than its saga allows")
     return FindingAction.REDRIVEN if letters else FindingAction.REPUBLISHED, single_messages(
-        message_reads.to_ring(move.tx, waiting)
+        message_reads.to_ring(job_tx.tx, waiting)
     )
 
 
-def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
+def _compensate(job_tx: JobTransaction, settings: Settings, actor: str) -> FindingAction:
     """The turn.
 
     Past the point of no return a person is asked; what is undone already, or stands, goes on as it
     is.
     """
     ground = Ground(Cause.SLA, "it took longer than its saga allows", actor=actor)
-    if turn(move, ground, undo_s=settings.undo_seconds):
+    if start_compensation(job_tx, ground, undo_s=settings.undo_seconds):
         return FindingAction.COMPENSATED
     if (
-        move.direction == Dir.FORWARD
-        and move.state == JobState.RUNNING
-        and past_point_of_no_return(move) is not None
+        job_tx.direction == Dir.FORWARD
+        and job_tx.state == JobState.RUNNING
+        and past_point_of_no_return(job_tx) is not None
     ):
         live = [
-            row for row in operation_reads.operations_of(move.tx, move.job.id) if row.state in LIVE
+            row
+            for row in operation_reads.operations_of(job_tx.tx, job_tx.job.id)
+            if row.state in LIVE
         ]
         error = {
             "type": "Late",
             "message": "it takes longer than its saga allows, and is past the point of no return",
         }
         if live:
-            require_attention(move, live[0], why=FailureReason.LATE, error=error)
+            require_attention(job_tx, live[0], why=FailureReason.LATE, error=error)
             return FindingAction.ATTENTION
     return FindingAction.REPORTED
 

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.logs import hidden
 from surefoot.app.participant import EffectReport, EffectState
@@ -50,10 +50,10 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
 
     def work(tx: Connection) -> bool:
         before = reconciliations.one(tx, finding_id, actor)
-        move = _move_of(tx, before.job_id if before is not None else None)
+        job_tx = _move_of(tx, before.job_id if before is not None else None)
         row = reconciliations.close(tx, finding_id, actor=actor, why=why, **values)
-        if row is not None and move is not None:
-            move.record(
+        if row is not None and job_tx is not None:
+            job_tx.record(
                 HistoryEvent.FINDING_CLOSED,
                 actor=actor,
                 finding=row.finding,
@@ -61,7 +61,7 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
                 action=row.action,
                 why=why,
             )
-            move.close()
+            job_tx.close()
         if row is not None:
             acts.note(tx, actor, _act("close", row, why))
         return row is not None
@@ -91,11 +91,13 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
             if adopted is not None
             else ()
         ):
-            move = (
-                Move(tx, job, by=actor) if job == job_id and job is not None else _move_of(tx, job)
+            job_tx = (
+                JobTransaction(tx, job, by=actor)
+                if job == job_id and job is not None
+                else _move_of(tx, job)
             )
-            if move is not None:
-                move.record(
+            if job_tx is not None:
+                job_tx.record(
                     event,
                     actor=actor,
                     finding=row.finding,
@@ -104,7 +106,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
                     action=FindingAction.ADOPTED,
                     why=why,
                 )
-                move.close()
+                job_tx.close()
         if adopted is not None:
             acts.note(tx, actor, _act("adopt", row, why, accounted_by=job_id))
         return adopted is not None
@@ -231,16 +233,16 @@ def record(
     def work(
         tx: Connection, job_id: str | None, group: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        move = _move_of(tx, job_id)
+        job_tx = _move_of(tx, job_id)
         tenant = tenants.get(job_id, home) if job_id is not None else home
         new = [
             one
             for one in group
             if reconciliations.note(tx, one | {"tenant_id": tenant, "actor": actor})
         ]
-        if move is not None and new:
+        if job_tx is not None and new:
             for one in new:
-                move.record(
+                job_tx.record(
                     HistoryEvent.RECONCILIATION_FINDING,
                     actor=actor,
                     finding=one["finding"],
@@ -248,7 +250,7 @@ def record(
                     key=one["key"],
                     action=one["action"],
                 )
-            move.close()
+            job_tx.close()
         return new
 
     return [
@@ -267,9 +269,9 @@ def _act(word: str, row: FindingRow, why: str, **details: Any) -> Act:
     return Act(word, "finding", row.id, row.tenant_id, row.job_id, why, said | details)
 
 
-def _move_of(tx: Connection, job_id: str | None) -> Move | None:
+def _move_of(tx: Connection, job_id: str | None) -> JobTransaction | None:
     try:
-        return Move(tx, job_id) if job_id is not None else None
+        return JobTransaction(tx, job_id) if job_id is not None else None
     except NotFound:
         return None
 

@@ -12,7 +12,7 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import BrokerProbe
 from surefoot.app.engine.isolation import Isolated
 from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.planner import Plan
 from surefoot.app.store.session import reading, transaction
@@ -61,7 +61,9 @@ class RelayContext:
         """Publish what a commit has made ready. False: not all of it left."""
         return publish_plan(self.db, self.publisher, plan)
 
-    def change_each(self, duty: str, job_ids: Iterable[str], change: Callable[[Move], None]) -> int:
+    def change_each(
+        self, duty: str, job_ids: Iterable[str], change: Callable[[JobTransaction], None]
+    ) -> int:
         """Change each job in a transaction of its own, and publish. Returns how many."""
 
         def one(job_id: str) -> int:
@@ -71,10 +73,10 @@ class RelayContext:
         return self.isolated.each(duty, job_ids, one)
 
 
-def _change(tx: Connection, job_id: str, change: Callable[[Move], None]) -> Plan:
+def _change(tx: Connection, job_id: str, change: Callable[[JobTransaction], None]) -> Plan:
     try:
-        move = Move(tx, job_id)
+        job_tx = JobTransaction(tx, job_id)
     except NotFound:
         return ()
-    change(move)
-    return move.close()
+    change(job_tx)
+    return job_tx.close()

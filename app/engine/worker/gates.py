@@ -16,7 +16,7 @@ from surefoot.app import limits
 from surefoot.app.clock import UtcDateTime, after
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, Failure, TransitionResult
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.limits import Blocked
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
@@ -53,7 +53,7 @@ def take_locks(
 def _take(
     tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
 ) -> TransitionResult | Failure | None:
-    move = Move(tx, attempt.job_id)
+    job_tx = JobTransaction(tx, attempt.job_id)
     row = operation_reads.operation(tx, attempt.operation_id)
     if row is None or row.token != attempt.token:
         return LEASE_LOST
@@ -67,26 +67,28 @@ def _take(
             {"type": "StopRequested", "message": "the job has turned"},
             nothing_happened=True,
         )
-    policy = move.graph.locks
+    policy = job_tx.graph.locks
     assert policy is not None, "only asked of sagas with locks"
-    wanted = [spelled(key, tenant, move.job.tenant_id) for key in keys]
+    wanted = [spelled(key, tenant, job_tx.job.tenant_id) for key in keys]
     found = limits.take(
-        tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None
+        tx, job_tx.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None
     )
     if not isinstance(found, Blocked):
         if found.since is not None:
-            move.record(HistoryEvent.LOCK_TAKEN, row, keys=list(keys))
-            move.close()
+            job_tx.record(HistoryEvent.LOCK_TAKEN, row, keys=list(keys))
+            job_tx.close()
         return None
-    if found.until is not None and not found.over and not move.job.cancel_requested:
-        return _park(move, settings, row, found)
+    if found.until is not None and not found.over and not job_tx.job.cancel_requested:
+        return _park(job_tx, settings, row, found)
     attempt_writes.note_progress(
         tx, row.id, attempt.token, {"unknown_outcomes": 1 if row.effectful else 0}
     )  # this attempt's, until it has failed
-    return _refused(move, found)
+    return _refused(job_tx, found)
 
 
-def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> TransitionResult:
+def _park(
+    job_tx: JobTransaction, settings: Settings, row: OperationRow, found: Blocked
+) -> TransitionResult:
     recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
     values: dict[str, Any] = {
         "state": OpState.WAITING,
@@ -95,14 +97,14 @@ def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> 
         "max_attempts": row.max_attempts + 1,
         "unknown_outcomes": 0,
     }
-    attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
+    attempt_writes.end_running_operation(job_tx.tx, row.id, row.token, values)
     if found.came_now:  # looking again is not worth a line
-        move.record(HistoryEvent.LOCK_WAITING, row, key=found.key, held_by=_told(move, found))
-    return TransitionResult(True, OpState.WAITING, move.close())
+        job_tx.record(HistoryEvent.LOCK_WAITING, row, key=found.key, held_by=_told(job_tx, found))
+    return TransitionResult(True, OpState.WAITING, job_tx.close())
 
 
-def _refused(move: Move, found: Blocked) -> Failure:
-    known = _told(move, found)
+def _refused(job_tx: JobTransaction, found: Blocked) -> Failure:
+    known = _told(job_tx, found)
     holder = f"job {known}" if known else "another job"
     if found.until is None:
         error = {"type": "Locked", "message": f"the lock {found.key} is held by {holder}"}
@@ -112,12 +114,12 @@ def _refused(move: Move, found: Blocked) -> Failure:
         "message": f"it waited too long for the lock {found.key}, held by {holder}",
     }
     return Failure(
-        FailureReason.LOCKED if move.job.cancel_requested else FailureReason.LOCK_TIMEOUT,
+        FailureReason.LOCKED if job_tx.job.cancel_requested else FailureReason.LOCK_TIMEOUT,
         error,
         nothing_happened=True,
     )
 
 
-def _told(move: Move, found: Blocked) -> str | None:
+def _told(job_tx: JobTransaction, found: Blocked) -> str | None:
     """The job in the way, if it is the same tenant's: others' jobs are nobody's business."""
-    return found.job_id if found.tenant_id == move.job.tenant_id else None
+    return found.job_id if found.tenant_id == job_tx.job.tenant_id else None

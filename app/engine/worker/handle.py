@@ -100,11 +100,11 @@ class StepHandle:
         """
 
         def work(tx: Connection) -> None:
-            with job_transaction(tx, self._attempt.job_id) as move:
+            with job_transaction(tx, self._attempt.job_id) as job_tx:
                 row = operation_reads.operation(tx, self._attempt.operation_id)
                 if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
                     raise LeaseLost
-                move.record(event, row)
+                job_tx.record(event, row)
 
         transaction(self._db, work, name="handle.record")
 

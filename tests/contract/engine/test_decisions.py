@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.operators import assignment, decisions
 from surefoot.app.errors import Conflict
 from surefoot.app.explain import why
@@ -246,13 +246,13 @@ def test_given_a_transaction_that_is_rolled_back_and_run_again_then_one_warning(
         if len(tries) == 1:
             raise OperationalError("x", None, sqlite3.OperationalError("database is locked"))
 
-    def then_record(move: Move, event: str, *rest: Any, **detail: Any) -> None:
+    def then_record(move: JobTransaction, event: str, *rest: Any, **detail: Any) -> None:
         record(move, event, *rest, **detail)
         if event == "attention":
             busy_once()
 
-    record = Move.record
-    monkeypatch.setattr(Move, "record", then_record)
+    record = JobTransaction.record
+    monkeypatch.setattr(JobTransaction, "record", then_record)
     with capture_logs() as lines:
         asked_about(world, service, "ship", Rejected("no"))
     assert len(tries) == 2 and len(warnings_of(lines)) == 1

@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.attempt import Attempt, Failure
 from surefoot.app.engine.jobs.dead_letters import require_attention
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.worker import leases as worker_leases
 from surefoot.app.engine.worker.handle import StepHandle
 from surefoot.app.errors import LeaseLost
@@ -124,7 +124,7 @@ def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_sti
     for step in ("first", "left", "right", "commit", "after"):
         world.deliver(world.next(f"diamond.{step}"))
     with world.db.begin() as tx:
-        move = Move(tx, job)
+        move = JobTransaction(tx, job)
         row = operation_reads.operation(tx, world.operation(job, "last").id)
         assert row is not None
         require_attention(move, row, why="exhausted", error={"type": "X", "message": "asked"})

@@ -10,7 +10,7 @@ import pytest
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.jobs.dead_letters import open_letter, require_attention
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.operators import decisions, redrive
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.worker import leases
@@ -213,7 +213,7 @@ def test_given_a_lane_whose_queue_is_full_then_nothing_of_it_is_rung_again_befor
 def asked_about(world: World, job: str, step: str, *, blocking: bool = True) -> str:
     """A letter about an operation, whatever its state. Returns the letter's id."""
     with world.db.begin() as tx:
-        move = Move(tx, job)
+        move = JobTransaction(tx, job)
         row = operation_reads.operation(tx, world.operation(job, step).id)
         assert row is not None
         error = {"type": "X", "message": "asked"}

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from surefoot.app.engine.jobs.compensation import Ground, turn
+from surefoot.app.engine.jobs.compensation import Ground, start_compensation
 from surefoot.app.engine.jobs.submit import Submission, submit
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.operators import decisions
 from surefoot.app.rules.states import Cause
 from surefoot.app.store import attempt_writes, job_reads, job_writes
@@ -54,8 +54,8 @@ def beside(
 
 
 def turned(tx: Connection, job: str) -> None:
-    move = Move(tx, job)
-    assert turn(move, Ground(Cause.CANCEL, "meanwhile"), undo_s=100)
+    move = JobTransaction(tx, job)
+    assert start_compensation(move, Ground(Cause.CANCEL, "meanwhile"), undo_s=100)
     move.close()
 
 
@@ -235,7 +235,7 @@ def test_given_a_decision_under_way_when_another_decides_then_it_is_refused(
         tx,
         start,
     ):
-        move = Move(tx, job)
+        move = JobTransaction(tx, job)
         decisions.retry_in(move, letter, "anna", "again")
         move.close()
         (decided,) = start()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from surefoot.app.engine.jobs.compensation import Ground, turn
+from surefoot.app.engine.jobs.compensation import Ground, start_compensation
 from surefoot.app.engine.jobs.dead_letters import require_attention
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
@@ -32,14 +32,14 @@ class Deadlines:
         ids = self.relay.find(self.name, job_reads.past_deadline)
         return self.relay.change_each(self.name, ids, self._change)
 
-    def _change(self, move: Move) -> None:
-        running = move.direction == Dir.FORWARD and move.state == JobState.RUNNING
-        if not running or move.job.deadline_at is None:
+    def _change(self, job_tx: JobTransaction) -> None:
+        running = job_tx.direction == Dir.FORWARD and job_tx.state == JobState.RUNNING
+        if not running or job_tx.job.deadline_at is None:
             return
         ground = Ground(Cause.DEADLINE, "its deadline passed")
-        if not turn(move, ground, undo_s=self.relay.settings.undo_seconds):
-            move.change(deadline_at=None, deadline_missed=True)
-            move.record(HistoryEvent.DEADLINE_MISSED)
+        if not start_compensation(job_tx, ground, undo_s=self.relay.settings.undo_seconds):
+            job_tx.change(deadline_at=None, deadline_missed=True)
+            job_tx.record(HistoryEvent.DEADLINE_MISSED)
 
 
 @dataclass
@@ -55,12 +55,12 @@ class UndoDeadlines:
         return self.relay.change_each(self.name, ids, _ask_about_undo)
 
 
-def _ask_about_undo(move: Move) -> None:
+def _ask_about_undo(job_tx: JobTransaction) -> None:
     open_undos = [
         row
-        for row in operation_reads.operations_of(move.tx, move.job.id, Kind.UNDO)
+        for row in operation_reads.operations_of(job_tx.tx, job_tx.job.id, Kind.UNDO)
         if row.state not in (OpState.COMPLETED, OpState.SKIPPED)
     ]
-    move.change(undo_deadline_at=None)
-    if move.state == JobState.COMPENSATING and open_undos:
-        require_attention(move, open_undos[0], why=FailureReason.LATE_UNDO, error=UNDO_LATE)
+    job_tx.change(undo_deadline_at=None)
+    if job_tx.state == JobState.COMPENSATING and open_undos:
+        require_attention(job_tx, open_undos[0], why=FailureReason.LATE_UNDO, error=UNDO_LATE)

@@ -94,8 +94,8 @@ def _in_the_name_of(row: DueLetterRow) -> Actor:
 
 def _refuse(tx: Connection, row: DueLetterRow, refused: str) -> bool:
     """The letter stays open, without a date; the history of its job says why."""
-    with job_transaction(tx, row.job_id) as move:
+    with job_transaction(tx, row.job_id) as job_tx:
         still_open = dead_letters.unschedule_one(tx, row.id)
         if still_open:
-            move.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
+            job_tx.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
     return still_open

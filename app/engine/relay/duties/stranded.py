@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from surefoot.app.engine.jobs.release import finish
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import JobState, OpState
@@ -44,21 +44,21 @@ class Idle:
         return self.relay.change_each(self.name, ids, _end)
 
 
-def _queue(move: Move) -> None:
+def _queue(job_tx: JobTransaction) -> None:
     """The release of an operation queues it in the same transaction, so this finds a mistake."""
     rows = [
         row
-        for row in operation_reads.operations_of(move.tx, move.job.id)
+        for row in operation_reads.operations_of(job_tx.tx, job_tx.job.id)
         if row.state == OpState.PENDING and row.pending_dependencies == 0
     ]
     queued = operation_writes.queue_operations(
-        move.tx, [row.id for row in rows], only=OpState.PENDING
+        job_tx.tx, [row.id for row in rows], only=OpState.PENDING
     )
     for row in queued:
-        move.record(HistoryEvent.REQUEUED_BY_SWEEP, row)
-    move.ready(queued)
+        job_tx.record(HistoryEvent.REQUEUED_BY_SWEEP, row)
+    job_tx.ready(queued)
 
 
-def _end(move: Move) -> None:
-    if move.state in (JobState.RUNNING, JobState.COMPENSATING):
-        finish(move)
+def _end(job_tx: JobTransaction) -> None:
+    if job_tx.state in (JobState.RUNNING, JobState.COMPENSATING):
+        finish(job_tx)
