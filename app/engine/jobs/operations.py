@@ -166,7 +166,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Transit
     return transaction(db, work, name="operations.hand_back")
 
 
-# --- inside a job's transaction --------------------------------------------------------------------------------
+# --- inside a job's transaction -------------------------------------------------------------------
 def _fail_running(
     job_tx: JobTransaction,
     settings: Settings,

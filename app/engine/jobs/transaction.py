@@ -1,7 +1,8 @@
 """One change of one job, under its lock: what it writes, and which messages it lets leave.
 
-It locks the job's row when it begins, so two of one job are one after the other, and everything read afterwards, in new statements, is the world as it is. Job columns and history are
-written once, when it closes.
+It locks the job's row when it begins, so two of one job are one after the other, and everything
+read afterwards, in new statements, is the world as it is. Job columns and history are written once,
+when it closes.
 
     with job_transaction(tx, job_id, by=actor) as job_tx:
         job_tx.change(owner=None)
@@ -41,8 +42,8 @@ _LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
 class JobTransaction:
     """Opened with the job's lock; `close` writes the job, the history, and returns the plan.
 
-    `carried`: operations whose message the delivery behind this transaction sends next by itself, should
-    they become ready.
+    `carried`: operations whose message the delivery behind this transaction sends next by itself,
+    should they become ready.
     `by`: the actor; a job of a tenant other than that of their key is not found.
     `noting`: it is sure to record something; then the lock and the number of the first line are one
     write.
