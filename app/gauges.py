@@ -22,12 +22,12 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from surefoot.app.metrics.files import collected
 from surefoot.app.metrics.kinds import PREFIX
 from surefoot.app.rules.findings import shown
 from surefoot.app.saga.naming import UNDO_QUEUE
 from surefoot.app.store import reconciliations
+from surefoot.app.store.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import quarantine, stats
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
-from surefoot.app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from surefoot.app.store import reconciliations
+from surefoot.app.store.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import stats
 

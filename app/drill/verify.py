@@ -12,12 +12,12 @@ from sqlalchemy import Engine, func, select
 from surefoot.app.drill.expect import Ends, Expected
 from surefoot.app.drill.table import Finding
 from surefoot.app.drill.world import ReaderFailed, World
-from surefoot.app.engine.invariants import Scope, violations
 from surefoot.app.participant import EffectState
 from surefoot.app.rules.fidelities import LEAVES_SOMETHING
 from surefoot.app.rules.states import ENDED, Kind, LetterState, OpState
 from surefoot.app.saga.definition import Saga
 from surefoot.app.store.dead_letters import open_letters as letters_of
+from surefoot.app.store.invariants import Scope, violations
 from surefoot.app.store.rows.dead_letters import DeadLetterRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, operations

@@ -13,10 +13,10 @@ import re
 import sqlite3
 from typing import Protocol
 
-from surefoot.app.engine.invariants import INVARIANTS, STATES
 from surefoot.app.rules.machines import JOB, MACHINES, OPERATION, Machine
 from surefoot.app.rules.states import DONE
 from surefoot.app.rules.transitions import changes_of, final
+from surefoot.app.store.invariants import INVARIANTS, STATES
 from surefoot.app.testkit.clock import VirtualClock
 
 OBJECTIONS = "sim_objections"

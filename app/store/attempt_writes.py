@@ -27,7 +27,6 @@ from sqlalchemy import (
     case,
     false,
     func,
-    literal_column,
     null,
     or_,
     select,
@@ -37,6 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from surefoot.app.clock import after, now
+from surefoot.app.rules.states import OpState
 from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.host import host_of
 from surefoot.app.store.rows.operations import (
@@ -46,7 +46,7 @@ from surefoot.app.store.rows.operations import (
     OperationRow,
 )
 from surefoot.app.store.shapes import Shaped
-from surefoot.app.store.statements import BRIEF, ONE, QUEUED, RUNNING, STATE, ZERO
+from surefoot.app.store.statements import BRIEF, ONE, QUEUED, RUNNING, STATE, ZERO, in_text
 from surefoot.app.store.tables import Id, jobs, operations, tenants
 from surefoot.app.store.types import one_of, results_by_step
 
@@ -98,7 +98,9 @@ _OF_MESSAGE = _TAKEN.where(
 def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
     results = (
         select(results_by_step(_before.c.step, _before.c.result))
-        .where(before, or_(_before.c.state == "completed", _before.c.state == "skipped"))
+        .where(
+            before, or_(_before.c.state == OpState.COMPLETED, _before.c.state == OpState.SKIPPED)
+        )
         .scalar_subquery()
     )
     given, trace = (
@@ -198,7 +200,7 @@ _FINISH = (
         STATE == RUNNING,
     )
     .values(
-        state=literal_column("'completed'", String),
+        state=in_text(OpState.COMPLETED),
         result=bindparam("p_result", type_=operations.c.result.type),
         unknown_outcomes=ZERO,
         stop_requested=false(),

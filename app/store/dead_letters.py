@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
-    String,
     bindparam,
     insert,
     literal_column,
@@ -30,6 +29,7 @@ from sqlalchemy.types import Float
 from surefoot.app.clock import after, ago, now
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.reasons import ASKING
+from surefoot.app.rules.states import LetterState
 from surefoot.app.store.actors import key_of, own
 from surefoot.app.store.host import host_of
 from surefoot.app.store.ids import is_id
@@ -41,10 +41,10 @@ from surefoot.app.store.rows.dead_letters import (
     MirroredLetterRow,
     UnscheduledRow,
 )
+from surefoot.app.store.statements import OPEN, in_text
 from surefoot.app.store.tables import dead_letters, jobs
 
 d, j = dead_letters.c, jobs.c
-OPEN: ColumnElement[str] = literal_column("'open'", String)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DeadLetterFilter:
     """
 
     tenant_id: str | None = None
-    state: str | None = "open"
+    state: str | None = LetterState.OPEN
     saga: str | None = None
     step: str | None = None
     why: str | None = None
@@ -68,7 +68,7 @@ class DeadLetterFilter:
             found.append(d.tenant_id == self.tenant_id)
         if self.state is not None:
             found.append(
-                d.state == (OPEN if self.state == "open" else literal_column("'closed'", String))
+                d.state == (OPEN if self.state == LetterState.OPEN else in_text(LetterState.CLOSED))
             )
         for column, value in (
             (d.saga, self.saga),
@@ -304,7 +304,10 @@ def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: s
         d.id == letter_id, d.state == OPEN, *own(d.tenant_id, actor)
     )
     values = {"resolution": resolution, "resolved_by": actor, "resolved_why": why}
-    return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount == 1
+    return (
+        tx.execute(statement.values(state=LetterState.CLOSED, closed_at=now(), **values)).rowcount
+        == 1
+    )
 
 
 def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, why: str) -> int:
@@ -318,7 +321,9 @@ def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, wh
         "resolved_why": why,
         "retried_as": retried_as,
     }
-    return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount
+    return tx.execute(
+        statement.values(state=LetterState.CLOSED, closed_at=now(), **values)
+    ).rowcount
 
 
 # --- for the broker's lane ------------------------------------------------------------------------

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, insert, update
+from sqlalchemy import Connection, Float, String, Update, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from surefoot.app.clock import after, now
+from surefoot.app.rules.states import Dir, JobState
 from surefoot.app.store.rows.jobs import LockedJobRow
 from surefoot.app.store.shapes import Shaped
 from surefoot.app.store.statements import JOB_OF_A_MOVE, ONE
-from surefoot.app.store.tables import Id, history, idempotency_keys, jobs
+from surefoot.app.store.tables import Id, history, idempotency_keys, job_tags, jobs
 
 
 def _this_job() -> Update:
@@ -49,6 +51,40 @@ def lock_job_noting(tx: Connection, job_id: str) -> LockedJobRow | None:
     write of the job, not two.
     """
     return tx.execute(_LOCK_NOTING, {"p_id": job_id}).one_or_none()
+
+
+_NEW_JOB = insert(jobs).values(
+    state=JobState.RUNNING,
+    direction=Dir.FORWARD,
+    created_at=now(),
+    deadline_at=after(bindparam("p_deadline_s", type_=Float)),  # null plus seconds is null
+    sla_at=after(bindparam("p_sla_s", type_=Float)),
+    seq=1,
+    rev=1,
+)
+
+
+def insert_job(
+    tx: Connection, row: dict[str, Any], *, deadline_s: float | None, sla_s: float | None
+) -> None:
+    """A new job, whose first line of history the caller adds.
+
+    `row`: its other columns; `deadline_s`, `sla_s`: seconds from now, or None.
+    """
+    tx.execute(_NEW_JOB, row | {"p_deadline_s": deadline_s, "p_sla_s": sla_s})
+
+
+_ADD_TAGS = insert(job_tags).from_select(
+    ["tenant_id", "tag", "created_at", "job_id"],
+    select(jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id).where(
+        jobs.c.id == bindparam("p_id", type_=Id)
+    ),
+)
+
+
+def add_tags(tx: Connection, job_id: str, tags: Sequence[str]) -> None:
+    """The words that a new job is found by, each once."""
+    tx.execute(_ADD_TAGS, [{"p_id": job_id, "p_tag": tag} for tag in dict.fromkeys(tags)])
 
 
 _ADD_HISTORY = insert(history)

@@ -4,20 +4,26 @@ columns.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Integer, String, and_, bindparam, literal_column
+from sqlalchemy import ColumnElement, Integer, String, and_, bindparam, literal_column
 
 from surefoot.app.clock import now
-from surefoot.app.rules.states import OpState
+from surefoot.app.rules.states import JobState, LetterState, OpState
 from surefoot.app.store.tables import operations
 
 o = operations.c
 
-QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
-    literal_column(f"'{s}'", String)
-    for s in ("queued", "running", "waiting", "pending", "open", "compensating")
-)
+
+def in_text(member: StrEnum) -> ColumnElement[str]:
+    """A member as text of the statement, not a parameter: so a partial index is found by it."""
+    return literal_column(f"'{member}'", String)
+
+
+QUEUED, RUNNING = in_text(OpState.QUEUED), in_text(OpState.RUNNING)
+WAITING, PENDING = in_text(OpState.WAITING), in_text(OpState.PENDING)
+OPEN, COMPENSATING = in_text(LetterState.OPEN), in_text(JobState.COMPENSATING)
 ZERO, ONE = literal_column("0", Integer), literal_column("1", Integer)
 # The state of a row that is found by its id. PostgreSQL believes a partial index to be as good as a
 # key while it is small, and keeps that plan when everything that was ever queued is in it; this is

@@ -23,7 +23,7 @@ import redis
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from surefoot.app.engine.invariants import violations
+from surefoot.app.store.invariants import violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, history, jobs
 from tests.support import batchable_saga

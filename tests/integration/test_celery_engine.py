@@ -24,7 +24,6 @@ from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.delivery.queues import on_broker
 from surefoot.app.doctor.neighbours import neighbours_on_broker
-from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
@@ -34,6 +33,7 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.ids import new_id, operation_id
+from surefoot.app.store.invariants import violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import faults_fired, history, jobs, operations, tenants, workers
 from surefoot.workers.remote import REFUSAL

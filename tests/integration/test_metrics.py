@@ -16,12 +16,12 @@ from surefoot.app import gauges, metrics
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.clock import after
-from surefoot.app.engine.invariants import INVARIANTS, Scope, violations
 from surefoot.app.engine.worker import quarantine
 from surefoot.app.engine.worker.leases import WorkerProcess, register_worker
 from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.metrics import counters
 from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.invariants import INVARIANTS, Scope, violations
 from surefoot.app.store.tables import lock_waiters, locks
 from surefoot.app.store.views import stats
 from tests.contract.views.shop import GOOD, Caller, Shop

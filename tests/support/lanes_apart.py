@@ -14,11 +14,11 @@ from surefoot.app.access import tenants as tenant_keeping
 from surefoot.app.config import Settings
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
+from surefoot.app.store.invariants import violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, jobs, operations
 from tests.support import warm

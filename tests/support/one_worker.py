@@ -13,7 +13,6 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
@@ -21,6 +20,7 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.ids import new_id
+from surefoot.app.store.invariants import violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import jobs, operations, tenants
 from tests.support.redis_server import RedisServer

@@ -14,7 +14,7 @@ import redis
 from sqlalchemy import Engine, func, select
 
 from surefoot.app.delivery.broker import redis_url
-from surefoot.app.engine.invariants import violations
+from surefoot.app.store.invariants import violations
 from surefoot.app.store.session import open_engine, reading
 from surefoot.app.store.tables import jobs, operations
 from tests.support.running import Up

@@ -15,7 +15,6 @@ from sqlalchemy import Engine, func, select, text
 
 from surefoot.app.clock import UtcDateTime
 from surefoot.app.config import Settings
-from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs import claiming, completion
 from surefoot.app.engine.jobs.attempt import Attempt, Completion, TransitionResult
 from surefoot.app.engine.jobs.dispatch import Publishes
@@ -32,6 +31,7 @@ from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import Retry
 from surefoot.app.store import definitions, operation_reads
 from surefoot.app.store.claims import ClaimRequest, Holder
+from surefoot.app.store.invariants import violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
     acts,

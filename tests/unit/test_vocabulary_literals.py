@@ -13,8 +13,6 @@ from tests.support.wording import ROOT, sources
 # The shipped sagas are plug-ins, and the baseline of the bench is written by hand: both have states of their own.
 ASIDE = (
     "app/rules/",
-    "app/store/",
-    "app/engine/invariants.py",
     "workers/sagas/",
     "workers/bench/by_hand.py",
 )

@@ -12,15 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func
-
-from surefoot.app.clock import now
 from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.saga.policies import backoff
 from surefoot.app.store import operation_reads
+from surefoot.app.store.column_values import FAILING_SINCE
 from surefoot.app.store.host import host_of
 from surefoot.app.store.rows.operations import OperationRow
-from surefoot.app.store.tables import operations
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def goes_on(job_tx: JobTransaction, row: OperationRow, kind: Kindred) -> dict[st
     )
     left = row.attempts < row.max_attempts
     noted = {
-        "failing_since": func.coalesce(operations.c.failing_since, now()),
+        "failing_since": FAILING_SINCE,
         "failures": failures,
     }
     counts = kind.wrong or (limits.counted and not kind.unsent)

@@ -13,17 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Float, String, bindparam, insert, select
+from sqlalchemy import Connection, Engine
 
 from surefoot.app import metrics
-from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.transaction import forward_layout, message_of
 from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotFound, UnknownSaga
 from surefoot.app.metrics.counters import JOBS_SUBMITTED
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Layout, Plan, to_plan
-from surefoot.app.rules.states import Dir, JobState, Kind
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.inputs import validate_input
 from surefoot.app.saga.naming import did_you_mean
@@ -41,7 +40,6 @@ from surefoot.app.store.definitions import Definition
 from surefoot.app.store.host import host_of
 from surefoot.app.store.new_rows import new_operation
 from surefoot.app.store.session import asking, execute_single, reading, transaction
-from surefoot.app.store.tables import history, job_tags, jobs
 from surefoot.app.texts import json_bytes
 
 MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
@@ -262,18 +260,6 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_NEW_JOB = insert(jobs).values(
-    state=JobState.RUNNING,
-    direction=Dir.FORWARD,
-    created_at=now(),
-    deadline_at=after(bindparam("p_deadline_s", type_=Float)),  # null plus seconds is null
-    sla_at=after(bindparam("p_sla_s", type_=Float)),
-    seq=1,
-    rev=1,
-)
-_FIRST_LINE = insert(history).values(seq=1, event=HistoryEvent.SUBMITTED)
-
-
 @dataclass(frozen=True)
 class _Job:
     """A job that is accepted and not written yet.
@@ -311,9 +297,8 @@ class _Job:
     def insert(self, tx: Connection, also: Also | None) -> None:
         """Statement by statement. Raises: _KeyTaken, and what `also` raises."""
         submission, job_id = self.submission, self.row["id"]
-        tx.execute(
-            _NEW_JOB,
-            self.row | {"p_deadline_s": submission.deadline_s, "p_sla_s": self.graph.sla_s},
+        job_writes.insert_job(
+            tx, self.row, deadline_s=submission.deadline_s, sla_s=self.graph.sla_s
         )
         if submission.key is not None and not job_writes.take_idempotency_key(
             tx, submission.tenant_id, submission.key, self.fingerprint, job_id
@@ -324,14 +309,12 @@ class _Job:
             # one's job
             also(tx, job_id)
         if submission.tags:
-            filed = select(
-                jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id
-            ).where(jobs.c.id == job_id)
-            into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
-            tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
+            job_writes.add_tags(tx, job_id, submission.tags)
         operation_writes.insert_operations(tx, self.operations, answer=False)
-        named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
-        tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
+        line = {"event": HistoryEvent.SUBMITTED, "actor": submission.actor}
+        job_writes.add_history(
+            tx, [{"job_id": job_id, "seq": 1, "key_id": key_of(submission.actor)} | line]
+        )
         metrics.record(JOBS_SUBMITTED, saga=self.graph.saga)
 
 

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import case, null
-
-from surefoot.app.clock import after, now
+from surefoot.app.clock import after
 from surefoot.app.engine.jobs.transaction import JobTransaction
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.store import attempt_writes, operation_reads
+from surefoot.app.store.column_values import CLAIM_DEADLINE_AHEAD
 from surefoot.app.store.rows.operations import OperationRow
-from surefoot.app.store.tables import operations
 
 AGAIN_S = 10.0  # how soon it is offered again
 
@@ -44,12 +42,11 @@ def park(
     Its clock goes on; past it, it is taken away, as of all that waits on. Returns None when the
     lease was lost.
     """
-    o = operations.c
     values: dict[str, Any] = {
         "state": OpState.WAITING,
         "wait_reason": WaitReason.UNREADABLE,
         "due_at": after(AGAIN_S),
-        "claim_deadline_at": case((o.claim_deadline_at < now(), null()), else_=o.claim_deadline_at),
+        "claim_deadline_at": CLAIM_DEADLINE_AHEAD,
         "error": error,
         "max_attempts": row.max_attempts + 1,
     }

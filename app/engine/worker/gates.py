@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, literal
+from sqlalchemy import Connection, Engine
 
 from surefoot.app import limits
-from surefoot.app.clock import UtcDateTime, after
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, Failure, TransitionResult
 from surefoot.app.engine.jobs.transaction import JobTransaction
@@ -24,6 +23,7 @@ from surefoot.app.rules.states import Kind, OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import attempt_writes, operation_reads
+from surefoot.app.store.column_values import after_or_at
 from surefoot.app.store.locks import spelled
 from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import transaction
@@ -79,7 +79,8 @@ def _take(
             job_tx.close()
         return None
     if found.until is not None and not found.over and not job_tx.job.cancel_requested:
-        return _park(job_tx, settings, row, found)
+        due_at = after_or_at(settings.lock_recheck_seconds, found.until)
+        return _park(job_tx, row, found, due_at)
     attempt_writes.note_progress(
         tx, row.id, attempt.token, {"unknown_outcomes": 1 if row.effectful else 0}
     )  # this attempt's, until it has failed
@@ -87,13 +88,12 @@ def _take(
 
 
 def _park(
-    job_tx: JobTransaction, settings: Settings, row: OperationRow, found: Blocked
+    job_tx: JobTransaction, row: OperationRow, found: Blocked, due_at: Any
 ) -> TransitionResult:
-    recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
     values: dict[str, Any] = {
         "state": OpState.WAITING,
         "wait_reason": WaitReason.LOCK,
-        "due_at": case((recheck < until, recheck), else_=until),
+        "due_at": due_at,
         "max_attempts": row.max_attempts + 1,
         "unknown_outcomes": 0,
     }

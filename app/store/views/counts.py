@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal_column, select
 
+from surefoot.app.rules.states import JobState, LetterState
 from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.session import reading
+from surefoot.app.store.statements import in_text
 from surefoot.app.store.tables import dead_letters, jobs
 
 COUNTED_MOST = 1_000
@@ -37,7 +39,7 @@ def counted(connection: Connection, query: Select[Any]) -> Count:
 
 def count_letters(db: Engine, meant: DeadLetterFilter) -> Count | None:
     """Open letters; None of others, which no index has apart."""
-    if meant.state != "open":
+    if meant.state != LetterState.OPEN:
         return None
     with reading(db) as connection:
         return counted(connection, select(dead_letters.c.id).where(*meant.guards()))
@@ -52,6 +54,6 @@ def needing_person(db: Engine, tenant_id: str) -> Count:
 def needing_person_of(connection: Connection, tenant_id: str) -> Count:
     """The same, within a read."""
     waiting = select(jobs.c.id).where(
-        jobs.c.tenant_id == tenant_id, jobs.c.state == literal_column("'attention'")
+        jobs.c.tenant_id == tenant_id, jobs.c.state == in_text(JobState.ATTENTION)
     )
     return counted(connection, waiting)

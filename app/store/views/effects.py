@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.fidelities import FIDELITIES, LEAVES_SOMETHING, Fidelity
-from surefoot.app.rules.states import Dir
+from surefoot.app.rules.states import Dir, Kind
 from surefoot.app.saga.graph import Node
 from surefoot.app.saga.naming import effect_key
 from surefoot.app.store.session import reading
@@ -145,7 +145,7 @@ def _item(snapshot: Snapshot, effect: Effect) -> dict[str, Any]:
         "step": effect.step,
         "title": snapshot.words.title(effect.step),
         "item": effect.item,
-        "key": effect_key(snapshot.job.id, effect.step, effect.item, "action"),
+        "key": effect_key(snapshot.job.id, effect.step, effect.item, Kind.ACTION),
         "outcome": effect.outcome,
         "fidelity": effect.fidelity or ("irreversible" if node.irreversible else None),
         "undo": {

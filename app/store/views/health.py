@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from surefoot.app.clock import ago, now
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.naming import queue_name
 from surefoot.app.store.definitions import LIVE_WORKER_S
 from surefoot.app.store.session import reading
@@ -41,7 +42,9 @@ def idle_queues(live: Sequence[Any]) -> list[str]:
     """
     announced, served = set(), set()
     for worker in live:
-        queues = {queue_name(lane, kind) for lane in worker.lanes for kind in ("action", "undo")}
+        queues = {
+            queue_name(lane, kind) for lane in worker.lanes for kind in (Kind.ACTION, Kind.UNDO)
+        }
         announced |= queues
         if worker.children != 0:
             served |= queues if worker.consuming is None else queues & set(worker.consuming)

@@ -26,6 +26,7 @@ from surefoot.app.rules.states import Dir, JobState, OpState
 from surefoot.app.rules.waits import BUSY
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import reading
+from surefoot.app.store.statements import in_text
 from surefoot.app.store.tables import Id, job_tags, jobs, operations, tenants
 from surefoot.app.store.views.counts import Count, counted
 from surefoot.app.store.views.effects import effects_of, is_left_over
@@ -188,9 +189,9 @@ class _Walk:
         if "state" in along:
             # spelled out: neither database can prove that a bound parameter is not 'completed',
             # which the index leaves out
-            state = jobs.c.state == literal_column(f"'{JobState(along['state'])}'")
+            state = jobs.c.state == in_text(JobState(along["state"]))
             self._guards, self._order = (
-                (state, jobs.c.state != literal_column("'completed'")),
+                (state, jobs.c.state != in_text(JobState.COMPLETED)),
                 (jobs.c.state.desc(),),
             )
 
@@ -279,8 +280,8 @@ def _state_filter(state: JobState) -> ColumnElement[bool]:
         return and_(running, not_(some(o.started)))
     busy = some(
         or_(
-            o.state == "running",
-            and_(o.state == "queued", o.pending_dependencies == 0),
+            o.state == OpState.RUNNING,
+            and_(o.state == OpState.QUEUED, o.pending_dependencies == 0),
             and_(o.state == OpState.WAITING, o.wait_reason.in_(BUSY)),
         )
     )

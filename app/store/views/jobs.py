@@ -19,6 +19,7 @@ from surefoot.app.saga.graph import Node
 from surefoot.app.secrecy import scrub_json
 from surefoot.app.store.hidden import secrets_of
 from surefoot.app.store.session import reading
+from surefoot.app.store.statements import QUEUED, ZERO
 from surefoot.app.store.tables import operations
 from surefoot.app.store.views import dead_letters
 from surefoot.app.store.views.effects import Effect, effects_of
@@ -247,8 +248,8 @@ def _queue(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
     ahead = (
         select(literal_column("1"))
         .where(
-            o.state == literal_column("'queued'"),
-            o.pending_dependencies == literal_column("0"),
+            o.state == QUEUED,
+            o.pending_dependencies == ZERO,
             o.lane == first.lane,
             o.kind != Kind.UNDO,
         )

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, and_, func, literal_column, select, text
+from sqlalchemy import Connection, Select, and_, func, select, text
 
 from surefoot.app.clock import ago, now
 from surefoot.app.errors import UnreadableDefinition
+from surefoot.app.rules.states import JobState, Kind
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.naming import queue_name
 from surefoot.app.store.definitions import LIVE_WORKER_S, definition, order_of_definitions
-from surefoot.app.store.statements import OPEN, QUEUED, RUNNING, WAITING, ZERO
+from surefoot.app.store.statements import OPEN, QUEUED, RUNNING, WAITING, ZERO, in_text
 from surefoot.app.store.tables import (
     dead_letters,
     definitions,
@@ -203,7 +204,9 @@ def _open_jobs() -> Select[Any]:
 
 def _asked_jobs() -> Select[Any]:
     blocking = select(d.job_id).where(d.state == OPEN, d.blocking).distinct().limit(COUNTED_ROWS)
-    return select(j.saga, j.version, j.digest).where(j.id.in_(blocking), j.state == "attention")
+    return select(j.saga, j.version, j.digest).where(
+        j.id.in_(blocking), j.state == JobState.ATTENTION
+    )
 
 
 def lanes(connection: Connection) -> list[Lane]:
@@ -221,14 +224,14 @@ def lanes(connection: Connection) -> list[Lane]:
             o.state == QUEUED, o.pending_dependencies == ZERO, clock
         )
         few = ready.order_by(o.claim_deadline_at).limit(COUNTED_ROWS).subquery()
-        undo = (few.c.kind == literal_column("'undo'", String)).label("undo")
+        undo = (few.c.kind == in_text(Kind.UNDO)).label("undo")
         rows = connection.execute(
             select(few.c.lane, undo, func.count(), func.min(few.c.ready_at), now()).group_by(
                 few.c.lane, undo
             )
         )
         for lane, is_undo, depth, oldest, at in rows:
-            queue = queue_name(lane, "undo" if is_undo else "action")
+            queue = queue_name(lane, Kind.UNDO if is_undo else Kind.ACTION)
             before = found.get(queue, Lane(queue, 0, 0.0))
             unattended = before.unattended + (depth if waits_on else 0)
             found[queue] = Lane(
