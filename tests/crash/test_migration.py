@@ -72,7 +72,7 @@ def test_given_orders_under_way_when_the_store_is_migrated_then_all_land_and_wha
     assert shop.states().total() == 15
     after = shop.orders(6, cards)
     assert "next_release" in {
-        column["name"] for column in inspect(shop.db).get_columns("operations")
+        column["name"] for column in inspect(shop.db).get_columns("surefoot_operations")
     }
     wait_until(lambda: answers(shop), 60, what="the web server to be ready")
 
