@@ -120,10 +120,16 @@ def expired_session(seen: Seen) -> None:
     seen.page.wait_for_selector("#key")
 
 
+# A page that loads itself again must stand still while it is looked at.
+STANDS_STILL = """window.setTimeout = (later =>
+  (what, ms, ...more) => ms >= 5000 ? 0 : later(what, ms, ...more))(window.setTimeout)"""
+
+
 def store_away(seen: Seen) -> None:
     def away() -> None:
         raise StoreUnavailable
 
+    seen.page.add_init_script(STANDS_STILL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("surefoot.web.api.auth._who", away)
         seen.page.goto(f"{seen.url}/jobs")
