@@ -18,10 +18,15 @@ EARLIER = {"rounds", "effects"} | {name.removeprefix(PREFIX) for name in metadat
 
 
 def found(connection: Connection) -> list[str]:
-    """The old names that are there, in order. None on SQLite, and in a store that is new."""
+    """The old names that are there, in order. None on SQLite, and in a store that is new.
+
+    A team's own view of such a name does not read Surefoot's tables, and stays.
+    """
     if connection.dialect.name != "postgresql":
         return []
-    return sorted(EARLIER & set(inspect(connection).get_view_names()))
+    views = inspect(connection)
+    there = EARLIER.intersection(views.get_view_names())
+    return sorted(name for name in there if PREFIX in views.get_view_definition(name))
 
 
 def drop(db: Engine, wait_s: float = WAIT_S) -> list[str]:

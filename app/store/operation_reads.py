@@ -43,7 +43,7 @@ def failing_s(connection: Connection, operation_id: str) -> float:
     return (at - since).total_seconds() if since is not None else 0.0
 
 
-def past_queue_by(connection: Connection, operation_id: str) -> bool:
+def past_claim_deadline(connection: Connection, operation_id: str) -> bool:
     """Whether the time for somebody to come is over."""
     return bool(
         connection.execute(

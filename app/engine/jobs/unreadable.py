@@ -29,7 +29,7 @@ def given_up(job_tx: JobTransaction, row: OperationRow) -> bool:
     """
     return job_tx.graph.by_name[row.step].limits_of(
         row.kind
-    ).gives_up and operation_reads.past_queue_by(job_tx.tx, row.id)
+    ).gives_up and operation_reads.past_claim_deadline(job_tx.tx, row.id)
 
 
 def park(

@@ -75,6 +75,16 @@ def test_given_no_process_of_the_release_before_when_dropped_then_the_tables_sta
         assert connection.execute(text("SELECT count(*) FROM surefoot_jobs")).scalar_one() > 10
 
 
+def test_given_a_team_s_own_view_of_an_old_name_when_dropped_then_it_stays(db: Engine) -> None:
+    old_names.drop(db)
+    with db.begin() as tx:
+        tx.execute(text("CREATE VIEW jobs AS SELECT 'theirs' AS name"))
+
+    assert old_names.drop(db) == []
+    with db.connect() as connection:
+        assert connection.execute(text("SELECT name FROM jobs")).scalar_one() == "theirs"
+
+
 def test_given_a_store_when_taken_back_and_migrated_again_then_it_is_as_it_was(
     store_url: str,
 ) -> None:
